@@ -1,0 +1,120 @@
+"""How the OpenAPI document tells our envelope, our errors and our declared input types."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.utils import Direction, extend_schema
+
+
+def without_gateway_family(endpoints: list[Any]) -> list[Any]:
+    """The routes to document: the gateway's `/api/view/v1/start` is `/v1/view/start` by another name."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].startswith("/api/")]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+_REFS = "#/components/schemas/{name}"
+
+
+class StructExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Lets `extend_schema(request=SomeStruct)` name a msgspec type; its schema is msgspec's own."""
+
+    target_class = "msgspec.Struct"
+    match_subclasses = True
+
+    def get_name(self, auto_schema: AutoSchema, direction: Direction) -> str:
+        """The type's own name."""
+        return str(self.target.__name__)
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        """The type's JSON schema, with the types it uses registered beside it."""
+        kind = self.target
+        (_,), components = msgspec.json.schema_components([kind], ref_template=_REFS)
+        own: dict[str, Any] = components.pop(kind.__name__)
+        for name, schema in components.items():
+            kind_of = ResolvedComponent.SCHEMA
+            other = ResolvedComponent(name=name, type=kind_of, object=name, schema=schema)  # type: ignore[no-untyped-call]
+            auto_schema.registry.register_on_missing(other)
+        return own
+
+
+def described(
+    name: str, kind: type[msgspec.Struct], result: dict[str, Any], *, errors: Sequence[int] = (400,)
+) -> Callable[[F], F]:
+    """Documents one call: what it takes inside "request", its `result`, and the HTTP statuses of its errors."""
+    wrapper = msgspec.defstruct(f"{kind.__name__}Body", [("request", kind), ("params", dict[str, Any] | None, None)])
+    responses: dict[int, Any] = {200: _Raw(name, _enveloped(name, result))}
+    responses |= {status: _Raw("error", _enveloped("error", ERROR_RESULT)) for status in (*errors, 413, 503)}
+    decorate: Callable[[F], F] = extend_schema(
+        operation_id=name,
+        request={"application/json": wrapper},
+        responses=responses,
+        tags=[name.split(".", maxsplit=1)[0]],
+    )
+    return decorate
+
+
+class _Raw:
+    """A schema written out, under a name, where drf-spectacular expects a serializer."""
+
+    def __init__(self, name: str, schema: dict[str, Any]) -> None:
+        self.name, self.schema = name, schema
+
+
+class RawExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Lets a `_Raw` stand where a serializer is expected."""
+
+    target_class = "common.openapi._Raw"
+
+    def get_name(self, auto_schema: AutoSchema, direction: Direction) -> str:
+        """The component's name: view.start -> ViewStartAnswer."""
+        return "".join(part.capitalize() for part in self.target.name.split(".")) + "Answer"
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        """The schema as it was written."""
+        schema: dict[str, Any] = self.target.schema
+        return schema
+
+
+def _enveloped(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an answer whose `result` has the schema `result`."""
+    nullable = {"type": ["string", "null"]}
+    return {
+        "type": "object",
+        "required": ["id", "ver", "ts", "params", "responseCode", "result"],
+        "properties": {
+            "id": {"type": "string", "example": f"api.{name}"},
+            "ver": {"type": "string", "enum": ["v1"]},
+            "ts": {"type": "string", "example": "2021-06-23 05:37:40:575+0000"},
+            "params": {
+                "type": "object",
+                "properties": {
+                    "resmsgid": nullable,
+                    "msgid": {"type": "string"},
+                    "err": nullable,
+                    "status": {"type": "string", "enum": ["success", "failed"]},
+                    "errmsg": nullable,
+                },
+            },
+            "responseCode": {"type": "string"},
+            "result": result,
+        },
+    }
+
+
+ERROR_RESULT = {
+    "type": "object",
+    "additionalProperties": {"type": "string"},
+    "description": "The fields to blame, each with its message; empty where no field is.",
+}
+
+
+class EnvelopeSchema(AutoSchema):
+    """DRF's schema for views whose parser takes JSON under any Content-Type."""
+
+    def map_parsers(self) -> list[str]:
+        """What a client should send."""
+        return ["application/json"]

@@ -1,0 +1,214 @@
+"""Django settings. Every choice of an operator comes from the environment; `.env.example` lists them all.
+
+The mode of the instance is not here: it is an admin's decision and lives in the database (modes/).
+"""
+
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import django_stubs_ext
+
+from config import env
+
+django_stubs_ext.monkeypatch()  # lets ModelAdmin[Model] and its like be written at run time too
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("VIEWER_DATA_DIR", str(BASE_DIR / "var")))
+
+
+def _version() -> str:
+    """The newest released version in the CHANGELOG, or 0 with the word unreleased."""
+    found = re.search(r"^## \[(\d[^\]]*)\]", (BASE_DIR / "CHANGELOG.md").read_text(), re.MULTILINE)
+    return found.group(1) if found else "0.unreleased"
+
+
+def _secret_key() -> str:
+    """The operator's key, or one made on the first start and kept in the data folder, readable by its owner only."""
+    if given := env.secret("VIEWER_SECRET_KEY"):
+        return given
+    path = DATA_DIR / "secret_key"
+    if not path.exists():
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            path.hardlink_to(draft)  # the first of several processes wins; nobody reads half a key
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
+
+
+VERSION = _version()
+SECRET_KEY = _secret_key()
+DEBUG = env.flag("VIEWER_DEBUG", False)
+
+# --- where it listens ------------------------------------------------------------------------------------------
+HOST = env.text("VIEWER_HOST", "127.0.0.1")
+PORT = env.integer("PORT", 8000, minimum=1, maximum=65535)
+ALLOWED_HOSTS = env.words("VIEWER_ALLOWED_HOSTS", ("127.0.0.1", "localhost", "[::1]"))
+CSRF_TRUSTED_ORIGINS = env.words("VIEWER_TRUSTED_ORIGINS")
+SERVER_PROCESSES = env.integer("VIEWER_SERVER_PROCESSES", 1, minimum=1, maximum=64)
+SERVER_THREADS = env.integer("VIEWER_SERVER_THREADS", 8, minimum=1, maximum=256)
+
+# --- who is calling ----------------------------------------------------------------------------------------------
+VIEWER_AUTH = env.choice("VIEWER_AUTH", "off", ("off", "jwt"))
+VIEWER_JWT_PUBLIC_KEY = env.secret("VIEWER_JWT_PUBLIC_KEY")
+VIEWER_JWT_JWKS_URL = env.text("VIEWER_JWT_JWKS_URL")
+VIEWER_JWT_ISSUER = env.text("VIEWER_JWT_ISSUER")
+VIEWER_JWT_AUDIENCE = env.text("VIEWER_JWT_AUDIENCE")
+VIEWER_JWT_LEEWAY_SECONDS = env.integer("VIEWER_JWT_LEEWAY_SECONDS", 30, minimum=0, maximum=600)
+
+# --- limits ------------------------------------------------------------------------------------------------------
+VIEWER_MAX_OFFLINE_DAYS = env.integer("VIEWER_MAX_OFFLINE_DAYS", 90, minimum=0, maximum=3660)
+VIEWER_MAX_BODY_BYTES = env.integer("VIEWER_MAX_BODY_BYTES", 2_000_000, minimum=1_000)
+VIEWER_MAX_DETAILS_BYTES = env.integer("VIEWER_MAX_DETAILS_BYTES", 16_384, minimum=256)
+DATA_UPLOAD_MAX_MEMORY_SIZE = VIEWER_MAX_BODY_BYTES
+
+# --- where learners' rows live -------------------------------------------------------------------------------
+VIEWER_STORE = env.choice("VIEWER_STORE", "orm", ("orm",))
+DATABASE_URL = env.secret("DATABASE_URL", f"sqlite:///{DATA_DIR / 'viewer.sqlite3'}")
+
+
+def _sqlite(name: str, *, writes: bool) -> dict[str, Any]:
+    """A SQLite connection that survives a power cut once acknowledged and whose readers never block a writer.
+
+    Writers take the lock as they begin (IMMEDIATE), or a transaction that starts by reading could not be
+    upgraded when another one wrote meanwhile. The read alias begins DEFERRED, so that a long report holds no lock.
+    """
+    pragmas = ["journal_mode=WAL", "synchronous=FULL"] if writes else ["query_only=1"]
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": name,
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE" if writes else "DEFERRED",
+            "timeout": 20,
+            "init_command": "; ".join(f"PRAGMA {pragma}" for pragma in pragmas),
+        },
+        "TEST": {} if writes else {"MIRROR": "default"},
+    }
+
+
+def databases(url: str) -> dict[str, dict[str, Any]]:
+    """`default` for everything that writes and `reports` for long reads, both on the database of `url`."""
+    parsed: dict[str, Any] = dict(dj_database_url.parse(url))
+    if parsed["ENGINE"] == "django.db.backends.sqlite3":
+        return {
+            "default": _sqlite(parsed["NAME"], writes=True),
+            "reports": _sqlite(parsed["NAME"], writes=False),
+        }
+    threads = SERVER_THREADS
+    parsed["OPTIONS"] = {**parsed.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": threads + 2}}
+    return {"default": parsed, "reports": {**parsed, "TEST": {"MIRROR": "default"}}}
+
+
+DATABASES = databases(DATABASE_URL)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Django ------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "common",
+    "catalogue",
+    "modes",
+    "viewer",
+    "summaries",
+    "exhaust",
+]
+
+MIDDLEWARE = [
+    "common.middleware.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+APPEND_SLASH = False
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"  # of the admin's pages and the database session
+VIEWER_TIME_ZONE = env.text(
+    "VIEWER_TIME_ZONE", "Asia/Kolkata"
+)  # of calendar days: batch ends, rule windows, file names
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True  # serves what the installed apps bring, without a collectstatic step
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("VIEWER_SECURE_COOKIES", False)
+SECURE_REFERRER_POLICY = "same-origin"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["common.identity.CallerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PARSER_CLASSES": ["common.envelope.RequestParser"],
+    "DEFAULT_RENDERER_CLASSES": ["common.envelope.EnvelopeRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.envelope.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "common.openapi.EnvelopeSchema",
+    "EXCEPTION_HANDLER": "common.envelope.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Sunbird Viewer Service",
+    "DESCRIPTION": (
+        "Records content views and assessments, and answers how far a learner is and why. Every call is also served "
+        "under the gateway's form of its path: /v1/view/start is /api/view/v1/start as well."
+    ),
+    "PREPROCESSING_HOOKS": ["common.openapi.without_gateway_family"],
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "common.logs.JsonFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["console"], "level": env.text("VIEWER_LOG_LEVEL", "INFO").upper()},
+    "loggers": {
+        # The request log has its own line for each answer, and the error border logs each traceback once.
+        "django.request": {"level": "CRITICAL"},
+        "django.server": {"level": "CRITICAL"},
+    },
+}

@@ -1,0 +1,20 @@
+"""Routes of the whole service."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from common.health import health, ready
+
+handler400 = "common.envelope.handler400"
+handler404 = "common.envelope.handler404"
+handler500 = "common.envelope.handler500"
+
+urlpatterns = [
+    path("", include("viewer.urls")),
+    path("health", health),
+    path("ready", ready),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+]

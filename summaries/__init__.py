@@ -1,0 +1,1 @@
+"""What a learner is shown: enrolments and summaries. Reads what `viewer` wrote; writes no progress itself."""

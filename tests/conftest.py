@@ -1,0 +1,69 @@
+"""What tests share: real servers on each tier, a store on each database, and learners nobody has used before."""
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test.utils import setup_databases, teardown_databases
+
+from tests import servers
+from tests.settings import POSTGRES_URL
+from viewer.store.orm import OrmStore
+from viewer.store.port import Store
+
+TIERS = ("sqlite", "postgres")
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def learner() -> Callable[..., str]:
+    """learner("rahul") -> a user id that no other test has: tests are kept apart by ids, not by emptied tables."""
+    own = uuid.uuid4().hex[:8]
+
+    def fresh(name: str = "rahul") -> str:
+        return f"{name}-{own}-{next(_numbers)}"
+
+    return fresh
+
+
+@pytest.fixture(scope="session", params=TIERS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """A running service on each tier, with the sample catalogue, authentication off."""
+    folder = tmp_path_factory.mktemp(f"server-{request.param}")
+    sample = str(servers.ROOT / "catalogue" / "sample" / "catalogue.json")
+    if request.param == "sqlite":
+        with servers.running(folder) as running:
+            yield running
+        return
+    database = servers.postgres_database(POSTGRES_URL, f"viewer_api_{os.getpid()}")
+    with database as url, servers.running(folder, DATABASE_URL=url) as running:
+        loaded = running.manage("load_catalogue", sample)
+        assert loaded.returncode == 0, loaded.stderr
+        yield running
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
+    """Both databases, migrated; pytest-django would make only those its own marks name."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default", "reports", "postgres"})
+        yield
+        connections.close_all()
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def _databases(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Both databases open to every thread of the tests' process, without a transaction around."""
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture(params=TIERS)
+def store(request: pytest.FixtureRequest, _databases: None) -> Store:
+    """The store on each database, in the tests' own process."""
+    return OrmStore(using={"sqlite": "default", "postgres": "postgres"}[request.param])

@@ -1,0 +1,25 @@
+"""Settings of the tests' own process: SQLite in a file as `default`, and PostgreSQL beside it.
+
+Servers that tests start are real ones with the real settings, configured by environment (tests/servers.py).
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+_FOLDER = Path(tempfile.mkdtemp(prefix="viewer-tests-"))
+os.environ.setdefault("VIEWER_DATA_DIR", str(_FOLDER))
+os.environ.setdefault("DATABASE_URL", "")
+
+from config.settings import *  # noqa: E402, F403
+from config.settings import databases  # noqa: E402
+
+POSTGRES_URL = os.environ.get("VIEWER_TEST_POSTGRES_URL", "postgres://viewer:viewer@127.0.0.1:55432/viewer")
+_sqlite = databases(f"sqlite:///{_FOLDER / 'tests.sqlite3'}")
+_sqlite["default"]["TEST"] = {"NAME": str(_FOLDER / "tests.sqlite3")}
+_postgres = databases(POSTGRES_URL)["default"]
+_postgres["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 40}
+_postgres["TEST"] = {"NAME": f"viewer_unit_{os.getpid()}", "DEPENDENCIES": []}
+_sqlite["default"]["TEST"]["DEPENDENCIES"] = []
+DATABASES = {**_sqlite, "postgres": _postgres}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,1 @@
+"""Views and assessments: the APIs that record them and the store that keeps them."""

@@ -1,0 +1,57 @@
+"""What the view calls answer, for the OpenAPI document."""
+
+from typing import Any
+
+_TEXT = {"type": "string"}
+_TIME = {"type": ["integer", "null"], "format": "int64", "description": "epoch ms"}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_MAYBE_NUMBER = {"type": ["number", "null"]}
+
+ACK: dict[str, Any] = {"type": "object", "additionalProperties": _TEXT, "example": {"do_123": "SUCCESS"}}
+CONTENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "identifier": _TEXT,
+        "contentId": _TEXT,
+        "collectionId": _TEXT,
+        "contextId": _TEXT,
+        "status": {"type": "integer", "enum": [0, 1, 2]},
+        "progress": {"type": "integer", "minimum": 0, "maximum": 100},
+        "score": _MAYBE_NUMBER,
+        "max_score": _MAYBE_NUMBER,
+        "progressDetails": {"type": ["object", "null"], "additionalProperties": True},
+        "lastAccessTime": _TIME,
+        "lastCompletedTime": _TIME,
+        "viewCount": {"type": "integer"},
+        "timespent": {"type": "number", "description": "seconds, exact up to completion"},
+        "origin": {**_MAYBE_TEXT, "description": "null: the learner's own; else the provenance of a carried row"},
+        "archived": {"type": "boolean", "description": "present and true when the row was moved to the archive"},
+    },
+}
+READ: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "userId": _TEXT,
+        "collectionId": _MAYBE_TEXT,
+        "contextId": _MAYBE_TEXT,
+        "contents": {"type": "array", "items": CONTENT},
+    },
+}
+SYNC: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "id": _MAYBE_TEXT,
+                    "status": {"type": "string", "enum": ["applied", "duplicate", "older", "rejected"]},
+                    "err": _MAYBE_TEXT,
+                    "errmsg": _MAYBE_TEXT,
+                    "code": {"type": "integer", "description": "of a rejected event: what the single call answers"},
+                },
+            },
+        }
+    },
+}

@@ -1,0 +1,65 @@
+"""What each write does: choose the row, write it, say what happened. No HTTP, no SQL, no mode."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from common.errors import ContextWithoutCollection, MissingField, ViewNotStarted
+from common.identity import Caller
+from common.ids import check_id
+from common.rows import RowKey
+from modes import instance, rules
+from viewer import events
+from viewer.inputs import StartInput
+from viewer.lifecycle import Outcome, Verb, ViewEvent
+from viewer.store import get_store
+
+FORCE_HINT = 'send "force": true to complete it all the same, or ask the operator to switch on "force view end"'
+
+
+def record(
+    caller: Caller, verb: Verb, given: StartInput, *, msgid: str | None, fields: dict[str, Any], now: datetime
+) -> Outcome:
+    """Records one start, update or end; APPLIED, DUPLICATE or OLDER, all of which are acknowledged.
+
+    Raises ViewNotStarted where there is nothing to update or end, and the errors of the input.
+    """
+    key = row_key(caller, given)
+    event = forced(events.view_event(verb, given, now))
+    if msgid and event.timespent:
+        identity = events.call_identity(msgid, fields, now)
+        event = replace(event, identity=identity, repeats_since=now - events.REPEAT_WINDOW)
+    outcome = get_store().apply(key, event)
+    if outcome is Outcome.NOT_STARTED:
+        raise not_started(verb, key)
+    return outcome
+
+
+def row_key(caller: Caller, given: StartInput) -> RowKey:
+    """The row this call is about. Raises Forbidden, MissingField, InvalidId and ContextWithoutCollection."""
+    user_id = caller.acts_for(given.user_id)
+    content_id = check_id("contentId", given.content_id)
+    if content_id is None:
+        raise MissingField("contentId", "contentId is required")
+    check_place(given.collection_id, given.context_id)
+    view = rules.View(user_id, content_id, given.collection_id, given.context_id)
+    return rules.write_key(instance.current().mode, view)
+
+
+def check_place(collection_id: str | None, context_id: str | None) -> None:
+    """Raises ContextWithoutCollection: a context alone names no place (seed: scenario 3 names both)."""
+    if context_id is not None and collection_id is None:
+        raise ContextWithoutCollection("collectionId", "contextId needs the collectionId it is a context of")
+
+
+def forced(event: ViewEvent) -> ViewEvent:
+    """The event with the instance's own "force view end", where that is switched on."""
+    if event.verb is Verb.END and not event.force and instance.current().force_view_end:
+        return replace(event, force=True)
+    return event
+
+
+def not_started(verb: Verb, key: RowKey) -> ViewNotStarted:
+    """The error for an update or end without a start; for an end it says how to force it."""
+    hint = f"; {FORCE_HINT}" if verb is Verb.END else "; send view/start first"
+    return ViewNotStarted("contentId", f"{key.content_id} was not started in this context{hint}")

@@ -1,0 +1,14 @@
+"""The store of learners' rows: one port, one adapter for each kind of database, chosen by the environment."""
+
+from functools import cache
+
+from viewer.store.orm import OrmStore
+from viewer.store.port import ContextRead, ImportBatch, Store
+
+__all__ = ["ContextRead", "ImportBatch", "Store", "get_store"]
+
+
+@cache
+def get_store() -> Store:
+    """This instance's store; shared by all requests of the process."""
+    return OrmStore()

@@ -1,0 +1,145 @@
+"""The tables an import writes, each with its key, its columns and the merge of two accounts of one row."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.rows import ActivityAgg, Consumption, Enrolment, RowKey, Status
+from common.timestamps import from_epoch_ms
+from viewer import merging
+from viewer.store import codec
+from viewer.store.port import ImportBatch
+from viewer.store.sql import UCC
+
+BUCKETS = 64
+BY_BATCH_KEY = ("batchid", "bucket", "enrolled_date", "userid")
+BY_BATCH = (
+    *BY_BATCH_KEY,
+    "courseid",
+    "active",
+    "status",
+    "completionpercentage",
+    "completedon",
+    "issued_certificates",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: how its rows are kept and how two accounts of a row become one."""
+
+    name: str
+    key: Sequence[str]
+    columns: Sequence[str]
+    encode: Callable[[Any], tuple[Any, ...]]
+    decode: Callable[[Sequence[Any]], Any]
+    merge: Callable[[Any, Any], Any]
+
+
+CONSUMPTION = Table(
+    UCC,
+    codec.CONSUMPTION_KEY,
+    codec.CONSUMPTION,
+    codec.consumption_values,
+    codec.consumption_from,
+    merging.merge_consumption,
+)
+ATTEMPTS = Table(
+    "assessment_aggregator",
+    codec.ATTEMPT_KEY,
+    codec.ATTEMPT,
+    codec.attempt_values,
+    codec.attempt_from,
+    merging.merge_attempt,
+)
+ENROLMENTS = Table(
+    "user_enrolments",
+    codec.ENROLMENT_KEY,
+    codec.ENROLMENT,
+    codec.enrolment_values,
+    codec.enrolment_from,
+    merging.merge_enrolment,
+)
+AGGS = Table("user_activity_agg", codec.AGG_KEY, codec.AGG, codec.agg_values, codec.agg_from, merging.merge_agg)
+KeyOf = Callable[[Any], tuple[str, ...]]
+
+
+def tables(batch: ImportBatch) -> Iterator[tuple[Table, KeyOf, Sequence[Any]]]:
+    """Each table the batch has rows for, with the key a row has there. Rows before marks, always in this order."""
+    yield CONSUMPTION, lambda row: tuple(row.key), batch.rows
+    yield ATTEMPTS, lambda row: (*row.key, row.attempt_id), batch.attempts
+    yield ENROLMENTS, lambda row: tuple(row.key), batch.enrolments
+    yield AGGS, lambda row: codec.agg_key_values(row.key), batch.aggs
+
+
+def merge_all(
+    table: Table, key_of: KeyOf, stored: Mapping[tuple[str, ...], Any], given: Sequence[Any]
+) -> dict[tuple[str, ...], Any]:
+    """Key -> row after every account was taken in; rows nothing was said of are left out."""
+    merged: dict[tuple[str, ...], Any] = {}
+    for row in given:
+        key = key_of(row)
+        known = merged.get(key, stored.get(key))
+        merged[key] = row if known is None else table.merge(known, row)
+    return merged
+
+
+def bucket(user_id: str) -> int:
+    """The learner's part of a batch, 0-63: the same in every process and release."""
+    return zlib.crc32(user_id.encode()) % BUCKETS
+
+
+def by_batch_values(enrolment: Enrolment) -> tuple[Any, ...]:
+    """Values in the order of BY_BATCH."""
+    return (
+        enrolment.context_id,
+        bucket(enrolment.user_id),
+        enrolment.enrolled_date,
+        enrolment.user_id,
+        enrolment.collection_id,
+        enrolment.active,
+        int(enrolment.status),
+        enrolment.completion_percentage,
+        enrolment.completed_on,
+        codec.to_json(enrolment.issued_certificates),
+    )
+
+
+def enrolment_from_batch(columns: Sequence[Any]) -> Enrolment:
+    """What a batch's entry tells of an enrolment."""
+    user_id, collection_id, context_id, enrolled, active, status, percentage, completed, certificates = columns
+    return Enrolment(
+        user_id=user_id,
+        collection_id=collection_id,
+        context_id=context_id,
+        enrolled_date=codec.from_time(enrolled),
+        active=bool(active),
+        status=Status(status),
+        completion_percentage=percentage,
+        completed_on=codec.from_time(completed),
+        issued_certificates=tuple(codec.from_json(certificates)),
+    )
+
+
+def thawed(key: RowKey, agg: ActivityAgg) -> Consumption:
+    """The row that only its aggregate keeps, as far as it is known there; version 0: it is not stored."""
+    facts = agg.agg_details[key.content_id]
+    status = Status(facts["status"])
+    completed = facts.get("lastCompletedTime")
+    accessed = facts.get("lastAccessTime")
+    done = status is Status.COMPLETED
+    # A completion without a time counts as the earliest there is: nothing a client sends can precede it.
+    completed_at = from_epoch_ms(completed or 0) if done else None
+    return Consumption(
+        key=key,
+        status=status,
+        progress=100 if done else int(facts.get("progress") or 0),
+        last_access_time=from_epoch_ms(accessed) if accessed else None,
+        last_updated_time=from_epoch_ms(accessed or 0),
+        last_completed_time=completed_at,
+        own_completed_time=completed_at,
+        view_count=int(facts.get("viewCount") or 1),
+        timespent=float(facts.get("timespent") or 0.0),
+        version=0,
+    )

@@ -1,0 +1,479 @@
+"""The store on Django's SQL databases: SQLite for the embedded default, PostgreSQL for one server.
+
+Single events are one conditional statement. Batches (`apply_all`, `import_rows`) read and lock their rows, fold them
+with the pure functions and write what changed, in one transaction.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from common.errors import Unavailable
+from common.rows import (
+    ActivityAgg,
+    Attempt,
+    Consumption,
+    ContextKey,
+    Enrolment,
+    RowKey,
+    StaleMark,
+    Status,
+)
+from common.timestamps import to_epoch_ms
+from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
+from viewer.store import codec, imports, sql
+from viewer.store.port import ContextRead, ImportBatch
+
+ResultT = TypeVar("ResultT")
+logger = logging.getLogger("viewer.store")
+MAX_TRIES = 10
+_MARK = ("userid", "collectionid", "contextid", "token", "marked_at")
+_BATCH_COLUMNS = (
+    "userid",
+    "courseid",
+    "batchid",
+    "enrolled_date",
+    "active",
+    "status",
+    "completionpercentage",
+    "completedon",
+    "issued_certificates",
+)
+
+
+def _register_functions(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    if connection.vendor == "sqlite":
+        connection.connection.create_function("viewer_merge", 2, sql.merge_json, deterministic=True)
+
+
+connection_created.connect(_register_functions, dispatch_uid="viewer.store.functions")
+
+
+class _LostRace(Exception):
+    """Another writer inserted a row between our read and our write; the caller reads again."""
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """Turns a database that does not answer into Unavailable: no driver error passes the port."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("store unavailable", extra={"error": str(error).strip()})
+        raise Unavailable("The store does not answer; nothing was acknowledged, try again") from error
+
+
+class OrmStore:
+    """Implements `viewer.store.port.Store`. `using`: the alias of the database."""
+
+    def __init__(self, using: str = "default") -> None:
+        self.using = using
+
+    # --- single events ---------------------------------------------------------------------------------------
+
+    def apply(self, key: RowKey, event: ViewEvent) -> Outcome:
+        """See the port."""
+        with _available():
+            for _ in range(MAX_TRIES):
+                if self._write(key, event):
+                    return Outcome.APPLIED
+                outcome = self._why_not_written(key, event)
+                if outcome is not None:
+                    return outcome
+        return self.apply_all(key.user_id, [(key, event)])[0]
+
+    def _write(self, key: RowKey, event: ViewEvent) -> bool:
+        """True when one statement wrote the row."""
+        match event.verb:
+            case Verb.START:
+                return self._insert(key, event) or (event.details is not None and self._update(key, event))
+            case Verb.UPDATE:
+                return self._update(key, event)
+            case Verb.END:
+                return self._end(key, event) or (event.force and self._insert(key, event))
+
+    def _insert(self, key: RowKey, event: ViewEvent) -> bool:
+        row, _ = fold(key, None, event)
+        assert row is not None
+        values = [
+            *codec.consumption_values(row),
+            *codec.agg_key_values(key.context),
+            key.content_id,
+            key.content_id,
+        ]
+        return self._write_and_mark(sql.insert_if_absent(self._dialect), values, key, event.at, new_row=True)
+
+    def _update(self, key: RowKey, event: ViewEvent) -> bool:
+        merge, values = self._merge(event)
+        unseen, unseen_values = self._unseen(event)
+        statement = (
+            f"UPDATE {sql.UCC} AS ucc SET {', '.join(merge)}"
+            f" WHERE {sql.matches(codec.CONSUMPTION_KEY)} AND status = 1{unseen}"
+        )
+        values = [*values, *key, *unseen_values]
+        if event.verb is Verb.UPDATE:
+            return self._execute(statement, values) > 0
+        return self._write_and_mark(statement, values, key, event.at, new_row=False)
+
+    def _merge(self, event: ViewEvent) -> tuple[list[str], list[Any]]:
+        """SET clauses and values of `lifecycle._merged`."""
+        dialect, time = self._dialect, self._dialect.time
+        sets = [
+            "timespent = timespent + %s",
+            f"last_access_time = {dialect.greatest}(COALESCE(last_access_time, {time}), {time})",
+        ]
+        values: list[Any] = [event.timespent, event.access_time, event.access_time]
+        if event.progress is not None:
+            sets.append(f"progress = {dialect.greatest}(progress, %s)")
+            values.append(event.progress)
+        if event.details is not None:
+            details = codec.to_json(event.details)
+            newer = dialect.merged("progressdetails", dialect.json)
+            older = dialect.merged(dialect.json, "progressdetails")
+            sets.append(
+                f"progressdetails = CASE WHEN {time} >= COALESCE(last_access_time, {time})"
+                f" THEN {newer} ELSE {older} END"
+            )
+            values += [event.access_time, event.access_time, details, details]
+        return self._stamped(sets, values, event)
+
+    def _stamped(self, sets: list[str], values: list[Any], event: ViewEvent) -> tuple[list[str], list[Any]]:
+        """With what every write does: time, version and the event's identity."""
+        sets = [*sets, f"last_updated_time = {self._dialect.time}", "version = version + 1"]
+        values = [*values, event.at]
+        if event.identity is not None:
+            sets.append(f"applied = {self._dialect.append}")
+            values.append(codec.to_json(codec.applied_json(event.identity)))
+        return sets, values
+
+    def _unseen(self, event: ViewEvent) -> tuple[str, list[Any]]:
+        """The condition that this event was not taken in before, and its values."""
+        if event.identity is None:
+            return "", []
+        since = to_epoch_ms(event.repeats_since) if event.repeats_since else 0
+        return f" AND NOT {self._dialect.seen}", [event.identity.id, since]
+
+    def _end(self, key: RowKey, event: ViewEvent) -> bool:
+        """Completes a row in progress; on a completed one takes an earlier client time, or makes a carried row own."""
+        dialect, time = self._dialect, self._dialect.time
+        merge, values = self._merge(replace(event, progress=None, identity=None))
+        merge, values = merge[:-2], values[:-1]  # its stamps come once, below
+        sets = [_unless_completed(clause) for clause in merge]
+        sets += [
+            "status = 2",
+            "progress = 100",
+            (
+                f"last_completed_time = CASE WHEN status = 2 THEN"
+                f" {dialect.least}(COALESCE(last_completed_time, last_updated_time), {time}) ELSE {time} END"
+            ),
+            (
+                f"own_completed_time = CASE WHEN status = 2 THEN"
+                f" {dialect.least}(COALESCE(own_completed_time, {time}), {time}) ELSE {time} END"
+            ),
+            "origin = NULL",
+        ]
+        values += [event.completed_time] * 5
+        sets, values = self._stamped(sets, values, event)
+        unseen, unseen_values = self._unseen(event)
+        earlier = f" OR {time} < COALESCE(last_completed_time, last_updated_time)" if event.client_timed else ""
+        statement = (
+            f"UPDATE {sql.UCC} AS ucc SET {', '.join(sets)} WHERE {sql.matches(codec.CONSUMPTION_KEY)}"
+            f" AND (status = 1 OR origin IS NOT NULL{earlier}){unseen}"
+        )
+        values = [*values, *key, *([event.completed_time] if event.client_timed else []), *unseen_values]
+        return self._write_and_mark(statement, values, key, event.at, new_row=False)
+
+    def _why_not_written(self, key: RowKey, event: ViewEvent) -> Outcome | None:
+        """What the row says about an event that wrote nothing; None when it changed meanwhile: try again."""
+        rows = self.rows([key])
+        if not rows:
+            return self._why_absent(key, event)
+        _, outcome = fold(key, rows[0], event)
+        if outcome is Outcome.APPLIED:
+            return None
+        self._execute(sql.mark_if_newer(self._dialect), [*key.context, event.at, *key])
+        return outcome
+
+    def _why_absent(self, key: RowKey, event: ViewEvent) -> Outcome | None:
+        """An absent row may be one that only its aggregate keeps: archived, or imported without rows."""
+        kept = _kept(self.aggs([key.context]).get(key.context), key)
+        if kept is None:
+            return fold(key, None, event)[1] if event.verb is not Verb.START else None
+        if kept is Status.COMPLETED:
+            return Outcome.OLDER
+        # Started elsewhere: the row comes back as it was known, and the event is tried again.
+        self._insert(key, replace(event, verb=Verb.START, details=None, timespent=0.0, identity=None))
+        return None
+
+    def _write_and_mark(
+        self, statement: str, values: Sequence[Any], key: RowKey, at: datetime, *, new_row: bool
+    ) -> bool:
+        """`statement`, and where it wrote the row, its mark and its context: all or nothing."""
+        marked = [*key.context, at]
+        if self._dialect.one_statement:
+            placed = list(key.context) if new_row else []
+            with self._cursor() as cursor:
+                self._run(cursor, sql.with_followups(statement, new_row=new_row), [*values, *marked, *placed])
+                return bool(cursor.fetchone()[0])
+        with transaction.atomic(using=self.using):
+            if not self._execute(statement, values):
+                return False
+            self._execute(sql.mark(), marked)
+            if new_row:
+                self._execute(sql.register_context(), list(key.context))
+            return True
+
+    # --- batches -------------------------------------------------------------------------------------------------
+
+    def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
+        """See the port."""
+        return self._retried(lambda: self._apply_all(events)) if events else []
+
+    def _apply_all(self, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
+        keys = sorted({key for key, _ in events})
+        stored = {row.key: row for row in self._locked(imports.CONSUMPTION, keys)}
+        aggs = self.aggs(sorted({key.context for key in keys}))
+        known = stored | {
+            key: imports.thawed(key, aggs[key.context])
+            for key in keys
+            if key not in stored and _kept(aggs.get(key.context), key) is not None
+        }
+        outcomes: list[Outcome] = []
+        marks: dict[ContextKey, datetime] = {}
+        for key, event in events:
+            after, outcome = fold(key, known.get(key), event)
+            outcomes.append(outcome)
+            if outcome is Outcome.APPLIED and after is not None:
+                known[key] = after
+            wrote = outcome is Outcome.APPLIED and event.verb is not Verb.UPDATE
+            if wrote or (outcome is not Outcome.APPLIED and _newer(stored.get(key), aggs.get(key.context))):
+                marks[key.context] = event.at
+        changed = [row for key, row in sorted(known.items()) if row.version and row is not stored.get(key)]
+        self._save(imports.CONSUMPTION, [row for row in changed if row.key not in stored], new=True)
+        self._save(imports.CONSUMPTION, [row for row in changed if row.key in stored], new=False)
+        self._mark_all(marks)
+        self._register_all(row.key.context for row in changed if row.key not in stored)
+        return outcomes
+
+    def import_rows(self, batch: ImportBatch) -> int:
+        """See the port."""
+        return self._retried(lambda: self._import(batch))
+
+    def _import(self, batch: ImportBatch) -> int:
+        changed: set[ContextKey] = set()
+        count = 0
+        for table, key_of, given in imports.tables(batch):
+            keys = sorted({key_of(row) for row in given})
+            if not keys:
+                continue
+            stored = {key_of(row): row for row in self._locked(table, keys)}
+            merged = imports.merge_all(table, key_of, stored, given)
+            new = [row for key, row in sorted(merged.items()) if key not in stored]
+            old = [row for key, row in sorted(merged.items()) if key in stored and row != stored[key]]
+            self._save(table, new, new=True)
+            self._save(table, old, new=False)
+            if table is imports.ENROLMENTS:
+                self._save_by_batch([*new, *old])
+            count += len(new) + len(old)
+            changed |= {row.key.context if isinstance(row.key, RowKey) else row.key for row in (*new, *old)}
+        self._mark_all(dict.fromkeys(changed, batch.at))
+        self._register_all(changed)
+        return count
+
+    def _locked(self, table: imports.Table, keys: Sequence[tuple[str, ...]]) -> list[Any]:
+        """The rows of these keys, locked until the transaction ends, in key order so that no two callers deadlock."""
+        where = sql.in_values(table.key, len(keys))
+        statement = sql.select(table.name, table.columns, where, table.key) + self._dialect.lock
+        return [table.decode(row) for row in self._all(statement, [part for one in keys for part in one])]
+
+    def _save(self, table: imports.Table, rows: Sequence[Any], *, new: bool) -> None:
+        if not rows:
+            return
+        make = sql.insert_new if new else sql.upsert
+        written = self._many(
+            make(self._dialect, table.name, table.columns, table.key), [table.encode(row) for row in rows]
+        )
+        if new and written < len(rows):
+            raise _LostRace
+
+    def _save_by_batch(self, enrolments: Iterable[Enrolment]) -> None:
+        rows = [imports.by_batch_values(enrolment) for enrolment in enrolments if enrolment.enrolled_date]
+        if rows:
+            # The date is part of the key: an earlier one found later would leave a second entry of the learner.
+            self._many(
+                "DELETE FROM enrolments_by_batch WHERE batchid = %s AND bucket = %s AND userid = %s AND courseid = %s",
+                [(row[0], row[1], row[3], row[4]) for row in rows],
+            )
+            self._many(sql.upsert(self._dialect, "enrolments_by_batch", imports.BY_BATCH, imports.BY_BATCH_KEY), rows)
+
+    def _mark_all(self, marks: dict[ContextKey, datetime]) -> None:
+        if marks:
+            self._many(sql.mark(), [(*key, at) for key, at in sorted(marks.items())])
+
+    def _register_all(self, contexts: Iterable[ContextKey]) -> None:
+        if keys := sorted(set(contexts)):
+            self._many(sql.register_context(), keys)
+
+    def _retried(self, work: Callable[[], ResultT]) -> ResultT:
+        """`work` in a transaction of its own; again when another writer was in between. Raises Unavailable."""
+        with _available():
+            for left in reversed(range(MAX_TRIES)):
+                try:
+                    with transaction.atomic(using=self.using):
+                        return work()
+                except _LostRace:
+                    if not left:
+                        raise Unavailable("Too many writers on the same rows; try again") from None
+        raise AssertionError("unreachable")
+
+    # --- reads -------------------------------------------------------------------------------------------------
+
+    def rows(self, keys: Sequence[RowKey]) -> list[Consumption]:
+        """See the port."""
+        return self._read(imports.CONSUMPTION, keys)
+
+    def attempts(self, keys: Sequence[RowKey]) -> list[Attempt]:
+        """See the port."""
+        return self._read(imports.ATTEMPTS, keys, by=codec.ATTEMPT_KEY[:4])
+
+    def aggs(self, keys: Sequence[ContextKey]) -> dict[ContextKey, ActivityAgg]:
+        """See the port."""
+        values = [codec.agg_key_values(key) for key in keys]
+        found = self._read(imports.AGGS, values)
+        return {agg.key: agg for agg in found}
+
+    def context(self, key: ContextKey) -> ContextRead:
+        """See the port."""
+        rows = sql.select(sql.UCC, codec.CONSUMPTION, sql.matches(codec.CONSUMPTION_KEY[:3]), ("contentid",))
+        attempts = sql.select(
+            "assessment_aggregator",
+            codec.ATTEMPT,
+            "user_id = %s AND collection_id = %s AND context_id = %s",
+            ("content_id", "attempt_id"),
+        )
+        with _available():
+            return ContextRead(
+                rows=[codec.consumption_from(row) for row in self._all(rows, key)],
+                attempts=[codec.attempt_from(row) for row in self._all(attempts, key)],
+                agg=self.aggs([key]).get(key),
+            )
+
+    def contexts(self, user_id: str) -> list[ContextKey]:
+        """See the port."""
+        columns = ("userid", "collectionid", "contextid")
+        with _available():
+            rows = self._all(sql.select("user_contexts", columns, "userid = %s", columns), [user_id])
+        return [ContextKey(*row) for row in rows]
+
+    def enrolments(self, user_id: str) -> list[Enrolment]:
+        """See the port."""
+        statement = sql.select("user_enrolments", codec.ENROLMENT, "userid = %s", codec.ENROLMENT_KEY)
+        with _available():
+            return [codec.enrolment_from(row) for row in self._all(statement, [user_id])]
+
+    def batch_enrolments(self, context_id: str) -> Iterator[Enrolment]:
+        """See the port."""
+        statement = sql.select("enrolments_by_batch", _BATCH_COLUMNS, "batchid = %s", ("enrolled_date", "userid"))
+        with _available(), connections[self.using].chunked_cursor() as cursor:
+            cursor.execute(statement, [context_id])
+            while chunk := cursor.fetchmany(1000):
+                yield from map(imports.enrolment_from_batch, chunk)
+
+    def marks(self, user_id: str) -> list[StaleMark]:
+        """See the port."""
+        statement = sql.select("stale_marks", _MARK, "userid = %s", _MARK[:3])
+        with _available():
+            return [_stale_mark(row) for row in self._all(statement, [user_id])]
+
+    def oldest_marks(self, limit: int, before: datetime) -> list[StaleMark]:
+        """See the port."""
+        statement = sql.select("stale_marks", _MARK, f"marked_at < {self._dialect.time}", ("marked_at",)) + " LIMIT %s"
+        with _available():
+            return [_stale_mark(row) for row in self._all(statement, [before, limit])]
+
+    # --- marks ---------------------------------------------------------------------------------------------------
+
+    def mark(self, key: ContextKey, at: datetime) -> None:
+        """See the port."""
+        with _available():
+            self._execute(sql.mark(), [*key, at])
+
+    def clear_mark(self, mark: StaleMark) -> bool:
+        """See the port."""
+        statement = f"DELETE FROM stale_marks WHERE {sql.matches(_MARK[:4])}"
+        with _available():
+            return self._execute(statement, [*mark.key, mark.token]) > 0
+
+    # --- plumbing --------------------------------------------------------------------------------------------
+
+    @property
+    def _dialect(self) -> sql.Dialect:
+        return sql.POSTGRESQL if connections[self.using].vendor == "postgresql" else sql.SQLITE
+
+    def _cursor(self) -> Any:
+        return connections[self.using].cursor()
+
+    def _run(self, cursor: Any, statement: str, values: Sequence[Any]) -> None:
+        cursor.execute(statement, sql.adapt(self._dialect, values))
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> int:
+        with self._cursor() as cursor:
+            self._run(cursor, statement, values)
+            return int(cursor.rowcount)
+
+    def _many(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
+        with self._cursor() as cursor:
+            cursor.executemany(statement, [sql.adapt(self._dialect, row) for row in rows])
+            return int(cursor.rowcount)
+
+    def _all(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        with self._cursor() as cursor:
+            self._run(cursor, statement, values)
+            return list(cursor.fetchall())
+
+    def _read(
+        self,
+        table: imports.Table,
+        keys: Sequence[tuple[str, ...]],
+        by: Sequence[str] | None = None,
+    ) -> list[Any]:
+        """The rows of these keys; `by`: the leading key columns they name, where that is not the whole key."""
+        if not keys:
+            return []
+        where = sql.in_values(by or table.key, len(keys))
+        statement = sql.select(table.name, table.columns, where, table.key)
+        with _available():
+            return [table.decode(row) for row in self._all(statement, [part for one in keys for part in one])]
+
+
+def _unless_completed(clause: str) -> str:
+    """`column = expression`, leaving the column alone on a completed row."""
+    column, expression = clause.split(" = ", 1)
+    return f"{column} = CASE WHEN status = 2 THEN {column} ELSE {expression} END"
+
+
+def _kept(agg: ActivityAgg | None, key: RowKey) -> Status | None:
+    """The status that only the aggregate keeps for this content, or None."""
+    facts = agg.agg_details.get(key.content_id) if agg else None
+    return Status(facts["status"]) if facts and facts.get("kept") else None
+
+
+def _newer(row: Consumption | None, agg: ActivityAgg | None) -> bool:
+    """True for a row that its aggregate has not seen."""
+    if row is None:
+        return False
+    facts = agg.agg_details.get(row.key.content_id) if agg else None
+    return facts is None or facts.get("version") != row.version
+
+
+def _stale_mark(row: Sequence[Any]) -> StaleMark:
+    marked_at = codec.from_time(row[4])
+    assert marked_at is not None
+    return StaleMark(ContextKey(*row[:3]), row[3], marked_at)

@@ -1,0 +1,117 @@
+"""What the service asks of a store, and what a store promises.
+
+Written in the domain's terms: no queryset, session or driver error passes this line. A store that does not answer
+raises `common.errors.Unavailable`, and then nothing of the call was acknowledged. The contract suite
+(tests/contract/) runs the same tests on every adapter.
+
+Promises that hold for every method:
+
+P1  A method that returns has made its write durable.
+P2  A write to a row and the mark of its context are one: both are there or neither is.
+P3  No method ever reads or writes another learner's rows than the ones its key names.
+P4  Times come back as they were given, in whole milliseconds, UTC.
+P5  Ids are compared exactly, byte by byte: no folding of case, blanks or accents.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, StaleMark
+from viewer.lifecycle import Outcome, ViewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRead:
+    """What one context holds: its rows, its attempts and its aggregate (None when it was never folded)."""
+
+    rows: list[Consumption]
+    attempts: list[Attempt]
+    agg: ActivityAgg | None
+
+
+class Store(Protocol):
+    """The learner's tables."""
+
+    def apply(self, key: RowKey, event: ViewEvent) -> Outcome:
+        """Does to the row of `key` what `viewer.lifecycle.fold` says, as one atomic conditional write.
+
+        Events on one row are serialised: of any number of concurrent calls each sees the row as some order of the
+        others left it. A written start or end marks the context, an update does not. An event that writes nothing
+        marks it too when the row is newer than its aggregate. An absent row whose aggregate keeps a completion
+        (archived or imported) counts as completed. A new row registers its context among the learner's contexts.
+        Cost: one round trip on PostgreSQL when something is written, one or two more otherwise.
+        """
+        ...
+
+    def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
+        """Applies one learner's events in the given order, all in one transaction, each as `apply` would.
+
+        Returns the outcomes in the same order. Either every outcome is durable or none. Cost: a fixed number of
+        statements, however many events.
+        """
+        ...
+
+    def rows(self, keys: Sequence[RowKey]) -> list[Consumption]:
+        """The rows of one learner with these keys, in no particular order; absent ones are left out. One query."""
+        ...
+
+    def context(self, key: ContextKey) -> ContextRead:
+        """Everything in one context. Rows are ordered by content id. A fixed number of partition reads."""
+        ...
+
+    def aggs(self, keys: Sequence[ContextKey]) -> dict[ContextKey, ActivityAgg]:
+        """The aggregates of one learner for these contexts; never folded ones are left out. One query."""
+        ...
+
+    def attempts(self, keys: Sequence[RowKey]) -> list[Attempt]:
+        """All attempts of one learner at these contents, by content and attempt id. One query."""
+        ...
+
+    def contexts(self, user_id: str) -> list[ContextKey]:
+        """Every context where the learner has progress, by collection and context id. One partition read."""
+        ...
+
+    def enrolments(self, user_id: str) -> list[Enrolment]:
+        """Every enrolment of the learner, inactive ones too, by collection and context id. One partition read."""
+        ...
+
+    def batch_enrolments(self, context_id: str) -> Iterable[Enrolment]:
+        """The enrolments of one batch by enrolment date and user id, streamed; only the columns a report needs."""
+        ...
+
+    def marks(self, user_id: str) -> list[StaleMark]:
+        """The learner's contexts that wait for a fold, by key. One partition read."""
+        ...
+
+    def oldest_marks(self, limit: int, before: datetime) -> list[StaleMark]:
+        """At most `limit` marks of all learners made before `before`, oldest first: what a sweep serves."""
+        ...
+
+    def mark(self, key: ContextKey, at: datetime) -> None:
+        """Marks one context: for writes whose effect on an aggregate the store cannot see."""
+        ...
+
+    def clear_mark(self, mark: StaleMark) -> bool:
+        """Takes the mark away unless a new reason came since it was read. True when it is gone."""
+        ...
+
+    def import_rows(self, batch: "ImportBatch") -> int:
+        """Merges rows from elsewhere into the stored ones and marks what changed; the number of rows changed.
+
+        The greater wins column by column (status, progress, counts, timespent, latest access; the earliest
+        completion; per attempt the latest): importing the same twice changes nothing. One transaction.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImportBatch:
+    """Rows from elsewhere with the times they had there. `at`: when the marks they cause are made."""
+
+    at: datetime
+    rows: Sequence[Consumption] = ()
+    attempts: Sequence[Attempt] = ()
+    enrolments: Sequence[Enrolment] = ()
+    aggs: Sequence[ActivityAgg] = ()

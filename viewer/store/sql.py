@@ -1,0 +1,188 @@
+"""The statements of the ORM store, in the two dialects it speaks.
+
+The hot path is raw SQL because one conditional statement is the whole write: no row is read first, no race is left
+to the application. On PostgreSQL the row, its mark and its context go in one round trip (data-modifying CTEs, in the
+order row, mark, context: always the same, so that no two calls can wait for each other). SQLite runs in this
+process, so there they are three statements of one transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from viewer.store import codec
+
+UCC = "user_content_consumption"
+
+
+def merge_json(older: str, newer: str) -> str:
+    """Both objects' keys, the second's values where both have one: SQLite's stand-in for PostgreSQL's `||`."""
+    merged = codec.from_json(older)
+    merged.update(codec.from_json(newer))
+    return codec.to_json(merged)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the two databases spell differently. `lock` ends a SELECT whose rows are about to be written."""
+
+    name: str
+    greatest: str
+    least: str
+    time: str
+    json: str
+    lock: str
+    seen: str
+    append: str
+    kept: str
+    row_version: str
+    merge: str
+
+    @property
+    def one_statement(self) -> bool:
+        """True where a write and what follows it can be one statement."""
+        return self.name == "postgresql"
+
+    def merged(self, older: str, newer: str) -> str:
+        """The expression for both details' keys, `newer`'s values first."""
+        return self.merge.format(older=older, newer=newer)
+
+
+POSTGRESQL = Dialect(
+    name="postgresql",
+    greatest="GREATEST",
+    least="LEAST",
+    time="%s::timestamptz",
+    json="%s::jsonb",
+    lock=" FOR UPDATE",
+    seen="EXISTS (SELECT 1 FROM jsonb_array_elements(ucc.applied) AS e(item)"
+    " WHERE item->>'id' = %s AND (item->>'at')::bigint > %s)",
+    append="((CASE WHEN jsonb_array_length(ucc.applied) >= 32 THEN ucc.applied - 0 ELSE ucc.applied END) || %s::jsonb)",
+    kept="(a.agg_details -> %s ->> 'kept') IS NOT NULL AND (a.agg_details -> %s ->> 'status') = '2'",
+    row_version="(a.agg_details -> ucc.contentid ->> 'version')::int",
+    merge="({older} || {newer})",
+)
+SQLITE = Dialect(
+    name="sqlite",
+    greatest="max",
+    least="min",
+    time="%s",
+    json="json(%s)",
+    lock="",
+    seen="EXISTS (SELECT 1 FROM json_each(ucc.applied) e"
+    " WHERE json_extract(e.value, '$.id') = %s AND json_extract(e.value, '$.at') > %s)",
+    append="json_insert(CASE WHEN json_array_length(ucc.applied) >= 32 THEN json_remove(ucc.applied, '$[0]')"
+    " ELSE ucc.applied END, '$[#]', json(%s))",
+    # json_each compares keys exactly; a path would read ids with quotes, dots or a leading digit in its own way.
+    kept="EXISTS (SELECT 1 FROM json_each(a.agg_details) e"
+    " WHERE e.key = %s AND json_extract(e.value, '$.kept') IS NOT NULL)"
+    " AND EXISTS (SELECT 1 FROM json_each(a.agg_details) e"
+    " WHERE e.key = %s AND json_extract(e.value, '$.status') = 2)",
+    row_version="(SELECT json_extract(e.value, '$.version') FROM json_each(a.agg_details) e"
+    " WHERE e.key = ucc.contentid)",
+    merge="viewer_merge({older}, {newer})",
+)
+
+
+def adapt(dialect: Dialect, values: Sequence[Any]) -> list[Any]:
+    """Values as the driver takes them: SQLite keeps times as text."""
+    if dialect.one_statement:
+        return list(values)
+    return [codec.time_text(value) if hasattr(value, "tzinfo") else value for value in values]
+
+
+def holders(dialect: Dialect, columns: Sequence[str]) -> str:
+    """One placeholder for each column, cast where PostgreSQL could not guess the type."""
+    json_columns = {"progressdetails", "applied", "questions", "agg", "aggregates", "content_status", "agg_details"}
+    json_columns |= {"agg_last_updated", "contentstatus", "issued_certificates"}
+    times = {"created_on", "last_attempted_on", "updated_on", "enrolled_date", "completedon", "datetime", "marked_at"}
+
+    def holder(column: str) -> str:
+        if column in json_columns:
+            return dialect.json
+        return (
+            dialect.time if column.endswith("_time") or column in times or column == "lastcontentaccesstime" else "%s"
+        )
+
+    return ", ".join(map(holder, columns))
+
+
+def matches(columns: Sequence[str], alias: str = "") -> str:
+    """`a = %s AND b = %s` over the key columns."""
+    return " AND ".join(f"{alias}{column} = %s" for column in columns)
+
+
+def insert_if_absent(dialect: Dialect) -> str:
+    """A new consumption row, unless it is there or its aggregate keeps its completion. Values, agg key, content x2."""
+    return (
+        f"INSERT INTO {UCC} ({', '.join(codec.CONSUMPTION)}) SELECT {holders(dialect, codec.CONSUMPTION)}"
+        f" WHERE NOT EXISTS (SELECT 1 FROM user_activity_agg a WHERE {matches(codec.AGG_KEY, 'a.')}"
+        f" AND {dialect.kept}) ON CONFLICT ({', '.join(codec.CONSUMPTION_KEY)}) DO NOTHING"
+    )
+
+
+def mark(source: str = "") -> str:
+    """One more reason to fold a context. Values: key, time."""
+    return (
+        f"INSERT INTO stale_marks (userid, collectionid, contextid, marked_at, token) SELECT %s, %s, %s, %s, 1{source}"
+        " WHERE true ON CONFLICT (userid, collectionid, contextid) DO UPDATE SET token = stale_marks.token + 1"
+    )
+
+
+def mark_if_newer(dialect: Dialect) -> str:
+    """A mark for a row that its aggregate has not seen, unless one waits already. Values: key, time, row key."""
+    return (
+        "INSERT INTO stale_marks (userid, collectionid, contextid, marked_at, token)"
+        f" SELECT %s, %s, %s, {dialect.time}, 1 FROM {UCC} ucc LEFT JOIN user_activity_agg a"
+        " ON a.activity_type = 'Course' AND a.activity_id = ucc.collectionid AND a.user_id = ucc.userid"
+        f" AND a.context_id = ucc.contextid WHERE {matches(codec.CONSUMPTION_KEY, 'ucc.')}"
+        f" AND COALESCE({dialect.row_version}, 0) <> ucc.version"
+        " ON CONFLICT (userid, collectionid, contextid) DO NOTHING"
+    )
+
+
+def register_context(source: str = "") -> str:
+    """The context among the learner's contexts. Values: key."""
+    return (
+        f"INSERT INTO user_contexts (userid, collectionid, contextid) SELECT %s, %s, %s{source}"
+        " WHERE true ON CONFLICT DO NOTHING"
+    )
+
+
+def with_followups(write: str, *, new_row: bool) -> str:
+    """PostgreSQL: `write`, its mark and, for a new row, its context as one statement that counts written rows."""
+    parts = [f"written AS ({write} RETURNING 1)", f"marked AS ({mark(' FROM written')} RETURNING 1)"]
+    if new_row:
+        parts.append(f"placed AS ({register_context(' FROM marked')})")
+    return f"WITH {', '.join(parts)} SELECT count(*) FROM written"
+
+
+def upsert(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+    """Every column as given, over whatever the row held. The caller holds the row's lock."""
+    sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+    return f"{insert(dialect, table, columns, key)} DO UPDATE SET {sets}"
+
+
+def insert_new(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+    """A new row, or nothing where another writer was first."""
+    return f"{insert(dialect, table, columns, key)} DO NOTHING"
+
+
+def insert(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+    """The head both share."""
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({holders(dialect, columns)})"
+        f" ON CONFLICT ({', '.join(key)})"
+    )
+
+
+def select(table: str, columns: Sequence[str], where: str, order: Sequence[str] = ()) -> str:
+    """A SELECT of whole rows."""
+    ordered = f" ORDER BY {', '.join(order)}" if order else ""
+    return f"SELECT {', '.join(columns)} FROM {table} WHERE {where}{ordered}"
+
+
+def in_values(columns: Sequence[str], count: int) -> str:
+    """`(a, b) IN (VALUES (%s, %s), …)` for `count` keys."""
+    one = f"({', '.join(['%s'] * len(columns))})"
+    return f"({', '.join(columns)}) IN (VALUES {', '.join([one] * count)})"

@@ -1,0 +1,1 @@
+"""What there is to learn and who learns: collections and their hierarchies, batches, programs, profiles."""

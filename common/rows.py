@@ -148,6 +148,7 @@ class Enrolment:
     last_read_content_status: int | None = None
     last_content_access_time: datetime | None = None
     updated_at: datetime | None = None
+    version: int = 1
 
     @property
     def key(self) -> ContextKey:

@@ -66,7 +66,7 @@ def merge_attempt(stored: Attempt, given: Attempt) -> Attempt:
 
 
 def merge_enrolment(stored: Enrolment, given: Enrolment) -> Enrolment:
-    """One enrolment from two accounts of it. Whether it is active is what was written last."""
+    """One enrolment from two accounts of it, `stored` itself if nothing is new. Active is what was written last."""
     written_last = given if (given.updated_at or _NEVER) > (stored.updated_at or _NEVER) else stored
     read_given = (given.last_content_access_time or _NEVER) > (stored.last_content_access_time or _NEVER)
     read_last = given if read_given else stored
@@ -74,7 +74,7 @@ def merge_enrolment(stored: Enrolment, given: Enrolment) -> Enrolment:
         str(certificate.get("identifier") or certificate.get("id") or certificate.get("name")): certificate
         for certificate in (*given.issued_certificates, *stored.issued_certificates)
     }
-    return replace(
+    merged = replace(
         stored,
         active=written_last.active,
         added_by=stored.added_by or given.added_by,
@@ -90,6 +90,7 @@ def merge_enrolment(stored: Enrolment, given: Enrolment) -> Enrolment:
         last_content_access_time=read_last.last_content_access_time,
         updated_at=later(stored.updated_at, given.updated_at),
     )
+    return stored if merged == stored else replace(merged, version=stored.version + 1)
 
 
 def merge_agg(stored: ActivityAgg, given: ActivityAgg) -> ActivityAgg:

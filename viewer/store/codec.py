@@ -72,6 +72,7 @@ ENROLMENT = (
     "lastreadcontentstatus",
     "lastcontentaccesstime",
     "datetime",
+    "version",
 )
 ACTIVITY_TYPE = "Course"
 
@@ -257,6 +258,7 @@ def enrolment_values(enrolment: Enrolment) -> tuple[Any, ...]:
         enrolment.last_read_content_status,
         enrolment.last_content_access_time,
         enrolment.updated_at,
+        enrolment.version,
     )
 
 
@@ -279,4 +281,5 @@ def enrolment_from(columns: Sequence[Any]) -> Enrolment:
         last_read_content_status=columns[13],
         last_content_access_time=from_time(columns[14]),
         updated_at=from_time(columns[15]),
+        version=columns[16],
     )

@@ -10,6 +10,7 @@ P1  A method that returns has made its write durable.
 P2  A write to a row and the mark of its context are one: both are there or neither is.
 P3  No method ever reads or writes another learner's rows than the ones its key names.
 P4  Times come back as they were given, in whole milliseconds, UTC.
+    JSON comes back with equal values; a number beyond 2**53 keeps its value as a double.
 P5  Ids are compared exactly, byte by byte: no folding of case, blanks or accents.
 """
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from catalogue.hierarchy import Hierarchy
-from catalogue.source import CatalogueSource
+from catalogue.source import TreeSource
 
 RECHECK_SECONDS = 1.0
 MAX_ENTRIES = 1024
@@ -36,7 +36,7 @@ class HierarchyCache:
 
     def __init__(
         self,
-        source: CatalogueSource,
+        source: TreeSource,
         *,
         recheck_seconds: float = RECHECK_SECONDS,
         clock: Callable[[], float] = time.monotonic,

@@ -69,10 +69,15 @@ class Entry:
         return list(dict.fromkeys(identifier for identifier in found if identifier))
 
     def text(self, key: str) -> str:
-        """The text under `key` without outer blanks; "" when it is absent or was refused."""
+        """The text under `key` without outer blanks; "" when it is absent or was refused.
+
+        A whole number is taken as its digits: exports write phone numbers and school codes without quotes.
+        """
         value = self.given.get(key)
         if value is None:
             return ""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
         if not isinstance(value, str):
             self.refuse(key, f"must be text, not {kind(value)}")
             return ""

@@ -19,14 +19,18 @@ class Tree(NamedTuple):
     node: Mapping[str, Any]
 
 
-class CatalogueSource(Protocol):
-    """Where the catalogue comes from. Every method may be called from several threads at once."""
+class TreeSource(Protocol):
+    """Where hierarchies come from. Every method may be called from several threads at once."""
 
     def tree_version(self, collection_id: str) -> str | None:
         """An opaque text that differs after each change of the collection; None when it is unknown. Cheap."""
 
     def tree(self, collection_id: str) -> Tree | None:
         """The hierarchy node with its version, both of one moment; None when the collection is unknown."""
+
+
+class CatalogueSource(TreeSource, Protocol):
+    """Where the whole catalogue comes from. Every method may be called from several threads at once."""
 
     def collections(self, ids: Iterable[str]) -> dict[str, CollectionFacts]:
         """Each known collection by its id, without its tree."""

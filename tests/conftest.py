@@ -50,7 +50,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def django_db_setup(django_db_blocker: Any) -> Iterator[None]:
     """Both databases, migrated; pytest-django would make only those its own marks name."""
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default", "reports", "postgres"})
+        aliases = dict.fromkeys(("default", "reports", "postgres"))
+        made = setup_databases(verbosity=0, interactive=False, aliases=aliases)
         yield
         connections.close_all()
         teardown_databases(made, verbosity=0)

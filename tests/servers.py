@@ -53,7 +53,7 @@ class Server:
 
     def kill(self) -> None:
         """SIGKILL to the supervisor, the server and its workers at once: nothing can clean up."""
-        for pid in _family(self.process.pid):
+        for pid in family(self.process.pid):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -75,9 +75,9 @@ def free_port() -> int:
         return port
 
 
-def _family(pid: int) -> list[int]:
-    """`pid` and its descendants, the eldest first."""
-    found = [pid]
+def family(pid: int) -> list[int]:
+    """`pid` and its descendants that live, the eldest first."""
+    found = [pid] if Path(f"/proc/{pid}").exists() else []
     for parent in found:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
             found += map(int, task.read_text().split())

@@ -1,18 +1,22 @@
 """What two accounts of the same thing say together: pure merges for imports and migrations.
 
 The greater wins, column by column, and the earliest completion; so importing a file twice, or two files in either
-order, ends the same.
+order and in any batches, ends the same (`version` aside, which counts writes). For that every merge is commutative,
+associative and idempotent: no rule may let the account that came first win, or the one that came last.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from operator import itemgetter
+from itertools import chain
 from typing import Any, TypeVar
+
+import msgspec
 
 from common.rows import ActivityAgg, Attempt, Consumption, Enrolment, Status
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_NO_SCORE = float("-inf")
 ValueT = TypeVar("ValueT", bound=float)
 # The entry of agg_details that holds what is kept about the whole context: no content has a blank id.
 WHOLE_CONTEXT = ""
@@ -35,56 +39,110 @@ def greatest(one: Mapping[str, ValueT], other: Mapping[str, ValueT]) -> dict[str
     }
 
 
+def greatest_scores(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """As `greatest`, but a content's `max_score:` is that of its best `score:`: 4 of 10 beats 3 of 30."""
+    merged = greatest(one, other)
+    for content in {name.split(":", 1)[1] for name in merged if name.startswith(("score:", "max_score:"))}:
+        names = (f"score:{content}", f"max_score:{content}")
+        _set_best(merged, one, other, names)
+    return merged
+
+
+def _set_best(merged: dict[str, Any], one: Mapping[str, Any], other: Mapping[str, Any], names: tuple[str, str]) -> None:
+    """Puts the better of two (score, maximum) pairs into `merged`. A pair stays together, or it was nobody's."""
+
+    def pair(known: Mapping[str, Any]) -> tuple[float, float]:
+        score, maximum = known.get(names[0]), known.get(names[1])
+        return (_NO_SCORE if score is None else score, _NO_SCORE if maximum is None else maximum)
+
+    for name, value in zip(names, max(pair(one), pair(other)), strict=True):
+        if value != _NO_SCORE:
+            merged[name] = value
+        elif merged.get(name) is not None:
+            del merged[name]
+
+
 def merge_consumption(stored: Consumption, given: Consumption) -> Consumption:
     """One row from two accounts of it; `stored` itself when `given` adds nothing."""
-    newer = (given.last_access_time or _NEVER) > (stored.last_access_time or _NEVER)
-    old, new = (stored, given) if newer else (given, stored)
-    own = earlier(stored.own_completed_time, given.own_completed_time)
     merged = replace(
         stored,
         status=max(stored.status, given.status),
         progress=max(stored.progress, given.progress),
-        progress_details={**old.progress_details, **new.progress_details},
+        progress_details=merge_details(stored.progress_details, given.progress_details),
         timespent=max(stored.timespent, given.timespent),
         view_count=max(stored.view_count, given.view_count),
         last_access_time=later(stored.last_access_time, given.last_access_time),
         last_completed_time=earlier(stored.last_completed_time, given.last_completed_time),
-        own_completed_time=own,
-        origin=None if own else stored.origin,
+        last_updated_time=_last_updated(stored, given),
+        own_completed_time=earlier(stored.own_completed_time, given.own_completed_time),
+        origin=_origin(stored, given),
     )
-    if merged == stored:
-        return stored
-    updated = max(stored.last_updated_time, given.last_updated_time)
-    return replace(merged, last_updated_time=updated, version=stored.version + 1)
+    return stored if merged == stored else replace(merged, version=stored.version + 1)
+
+
+def merge_details(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Both details' keys, each with its greater value: numbers by size, above all else, the rest by their JSON.
+
+    Not the later access's value: a merged row keeps one access time for keys of many, so a third account would be
+    compared with the wrong one, and the order of imports would decide.
+    """
+    return {**one, **other} | {key: max(one[key], other[key], key=_rank) for key in one.keys() & other.keys()}
+
+
+def _rank(value: Any) -> tuple[bool, float, bytes]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number, value if number else 0, _canonical(value)
+
+
+def _canonical(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _last_updated(stored: Consumption, given: Consumption) -> datetime:
+    """The later update. A row that knows no other time bears that of its import: of these the first counts."""
+    one, other = stored.last_updated_time, given.last_updated_time
+    one_told, other_told = (bool(row.last_access_time or row.last_completed_time) for row in (stored, given))
+    if one_told and other_told:
+        return max(one, other)
+    if one_told or other_told:
+        return one if one_told else other
+    return min(one, other)
+
+
+def _origin(stored: Consumption, given: Consumption) -> str | None:
+    """None once the learner completed it here himself, by either account; else what brought it."""
+    for row in (stored, given):
+        if row.own_completed_time or (row.status is Status.COMPLETED and row.origin is None):
+            return None
+    return max(stored.origin or "", given.origin or "") or None
 
 
 def merge_attempt(stored: Attempt, given: Attempt) -> Attempt:
     """The newer account of one attempt; of equally old ones the higher total. The first `created_on` stays."""
-    ranks = [(attempt.last_attempted_on, attempt.total_score) for attempt in (stored, given)]
-    winner = given if ranks[1] > ranks[0] else stored
+    winner = max(stored, given, key=_attempt_rank)
     return replace(winner, created_on=min(stored.created_on, given.created_on))
+
+
+def _attempt_rank(attempt: Attempt) -> tuple[Any, ...]:
+    told = (attempt.updated_on, attempt.total_max_score, attempt.grand_total, _canonical(attempt.questions))
+    return (attempt.last_attempted_on, attempt.total_score, *told)
 
 
 def merge_enrolment(stored: Enrolment, given: Enrolment) -> Enrolment:
     """One enrolment from two accounts of it, `stored` itself if nothing is new. Active is what was written last."""
-    written_last = given if (given.updated_at or _NEVER) > (stored.updated_at or _NEVER) else stored
-    read_given = (given.last_content_access_time or _NEVER) > (stored.last_content_access_time or _NEVER)
-    read_last = given if read_given else stored
-    certificates = {
-        str(certificate.get("identifier") or certificate.get("id") or certificate.get("name")): certificate
-        for certificate in (*given.issued_certificates, *stored.issued_certificates)
-    }
+    written_last = max(stored, given, key=_written)
+    read_last = max(stored, given, key=_read)
     merged = replace(
         stored,
         active=written_last.active,
-        added_by=stored.added_by or given.added_by,
+        added_by=max(stored.added_by or "", given.added_by or "") or None,
         enrolled_date=earlier(stored.enrolled_date, given.enrolled_date),
         status=max(stored.status, given.status),
         progress=max(stored.progress, given.progress),
         completion_percentage=max(stored.completion_percentage, given.completion_percentage),
         completed_on=earlier(stored.completed_on, given.completed_on),
         content_status=greatest(stored.content_status, given.content_status),
-        issued_certificates=tuple(certificates[name] for name in sorted(certificates)),
+        issued_certificates=certificates(stored.issued_certificates, given.issued_certificates),
         last_read_content_id=read_last.last_read_content_id,
         last_read_content_status=read_last.last_read_content_status,
         last_content_access_time=read_last.last_content_access_time,
@@ -93,22 +151,41 @@ def merge_enrolment(stored: Enrolment, given: Enrolment) -> Enrolment:
     return stored if merged == stored else replace(merged, version=stored.version + 1)
 
 
+def _written(enrolment: Enrolment) -> tuple[datetime, bool]:
+    """What was written last is greatest; of two at one time the one that ended the enrolment."""
+    return enrolment.updated_at or _NEVER, not enrolment.active
+
+
+def _read(enrolment: Enrolment) -> tuple[datetime, str, int]:
+    status = enrolment.last_read_content_status
+    accessed = enrolment.last_content_access_time or _NEVER
+    return accessed, enrolment.last_read_content_id or "", -1 if status is None else status
+
+
+def certificates(*accounts: Iterable[Mapping[str, str]]) -> tuple[Mapping[str, str], ...]:
+    """Each certificate once, by its identifier; of two accounts of one the newer issue. Sorted by identifier."""
+    known: dict[str, Mapping[str, str]] = {}
+    for certificate in chain(*accounts):
+        named = certificate.get("identifier") or certificate.get("id") or certificate.get("name")
+        name = str(named) if named else _canonical(certificate).decode()
+        known[name] = max(known.get(name, certificate), certificate, key=_issue)
+    return tuple(known[name] for name in sorted(known))
+
+
+def _issue(certificate: Mapping[str, str]) -> tuple[str, bytes]:
+    return str(certificate.get("lastIssuedOn") or ""), _canonical(certificate)
+
+
 def merge_agg(stored: ActivityAgg, given: ActivityAgg) -> ActivityAgg:
     """One aggregate from two accounts of it, with what either keeps that no row tells; `stored` if nothing is new."""
-    aggregates = greatest(stored.aggregates, given.aggregates)
-    for content in [key[len("score:") :] for key in aggregates if key.startswith("score:")]:
-        accounts = ((known.get(f"score:{content}", -1.0), known) for known in (given.aggregates, stored.aggregates))
-        _, best = max(accounts, key=itemgetter(0))
-        if f"max_score:{content}" in best:
-            aggregates[f"max_score:{content}"] = best[f"max_score:{content}"]
     details = dict(stored.agg_details)
     for content, facts in given.agg_details.items():
         details[content] = merge_kept(details[content], facts) if content in details else facts
     merged = replace(
         stored,
         content_status=greatest(stored.content_status, given.content_status),
-        agg=greatest(stored.agg, given.agg),
-        aggregates=aggregates,
+        agg={name: int(value) for name, value in greatest_scores(stored.agg, given.agg).items()},
+        aggregates=greatest_scores(stored.aggregates, given.aggregates),
         agg_details=details,
         agg_last_updated=greatest(stored.agg_last_updated, given.agg_last_updated),
     )
@@ -122,14 +199,20 @@ def merge_kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
         values = [facts[name] for facts in (stored, given) if facts.get(name) is not None]
         if values:
             merged[name] = max(values)
-    best = max((stored, given), key=lambda facts: facts["score"] if facts.get("score") is not None else -1.0)
-    for name in ("score", "max_score"):
-        if best.get(name) is not None:
-            merged[name] = best[name]
+    _set_best(merged, stored, given, ("score", "max_score"))
     completions = [facts["lastCompletedTime"] for facts in (stored, given) if facts.get("lastCompletedTime")]
     if completions:
         merged["lastCompletedTime"] = min(completions)
+    if "origin" in merged:
+        merged["origin"] = _kept_origin(stored, given)
     return merged
+
+
+def _kept_origin(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str | None:
+    """As `_origin`, of two entries: an own completion is one without origin."""
+    if any(facts.get("status") == Status.COMPLETED and not facts.get("origin") for facts in (stored, given)):
+        return None
+    return max(stored.get("origin") or "", given.get("origin") or "") or None
 
 
 def status_of(value: int) -> Status:

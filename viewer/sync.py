@@ -99,7 +99,7 @@ def _result(sent: dict[str, Any], item: Item, outcome: Outcome) -> dict[str, Any
         case Outcome.CONFLICT:
             return _rejected(sent, _conflict())
         case _:
-            return {"id": sent.get("id"), "status": outcome.value, "err": None, "errmsg": None}
+            return {"id": _id_of(sent), "status": outcome.value, "err": None, "errmsg": None}
 
 
 def _conflict() -> EventConflict:
@@ -107,6 +107,16 @@ def _conflict() -> EventConflict:
 
 
 def _rejected(sent: dict[str, Any], error: ViewerError) -> dict[str, Any]:
-    event_id = sent.get("id")
-    named = event_id if isinstance(event_id, str) else None
-    return {"id": named, "status": "rejected", "err": error.code, "errmsg": error.message, "code": error.http_status}
+    return {
+        "id": _id_of(sent),
+        "status": "rejected",
+        "err": error.code,
+        "errmsg": error.message,
+        "code": error.http_status,
+    }
+
+
+def _id_of(sent: dict[str, Any]) -> str | None:
+    """The event's id as its client wrote it, under whatever spelling of the name; None where it wrote none."""
+    named = (value for name, value in sent.items() if name.lower() == "id" and isinstance(value, str))
+    return next(named, None)

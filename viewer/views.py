@@ -2,13 +2,14 @@
 
 from typing import Any, ClassVar
 
+from django.http import HttpRequest
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from common import timestamps
-from common.envelope import message_id
+from common.envelope import accept_chunks, message_id
 from common.identity import Caller
 from common.openapi import described
 from common.wire import body_fields, to_input
@@ -32,6 +33,11 @@ class EnvelopeViewSet(ViewSet):
     """A viewset whose actions each have the envelope's id in `api_ids`."""
 
     api_ids: ClassVar[dict[str, str]] = {}
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """DRF's request, with its body whichever way it was sent."""
+        accept_chunks(request)
+        return super().initialize_request(request, *args, **kwargs)
 
     @property
     def api_id(self) -> str | None:

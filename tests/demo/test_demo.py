@@ -1,0 +1,152 @@
+"""The demo is run as people run it; its comparing is tested on answers made up here."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from demo_runner import Answer, Call, Step, Story, Table, Tally, http_caller, judge, play_all
+from demo_stories import Ledger
+
+from tests import servers
+
+COMMAND = [sys.executable, "scripts/demo.py"]
+READ = Call("/v1/view/read", {})
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=servers.ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def step(expected: str = "200") -> Step:
+    return Step("X.1", "Ask", expected, lambda answers: str(answers[-1].status), (READ,))
+
+
+def story(*steps: Step, needs: str | None = None, optional: bool = False) -> Story:
+    return Story("A story", "About it.", (Table("A table", steps),), needs, "Load it.", optional)
+
+
+def played(*stories: Story, status: int = 200) -> tuple[Tally, str]:
+    """The stories on a service that always answers `status` and knows no collection."""
+    lines: list[str] = []
+    tally = play_all(stories, lambda call: Answer(status, {"result": {}}), lambda collection: False, lines.append)
+    return tally, "\n".join(lines)
+
+
+def test_the_demo_finds_every_strict_row_ok_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = run(TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    for number in range(1, 7):
+        (row,) = [line for line in lines if line.startswith(f"STRICT-{number} ")]
+        assert row.endswith("│ ok")
+    assert "DIFFERS " not in done.stdout
+    assert re.fullmatch(r"(\d+) steps: \1 ok, 0 DIFFERS; 0 calls .*5xx; \d stories played, \d left out\.", lines[-1])
+    tables = lines[lines.index("Story 1: scenarios 1-3") :]
+    assert max(map(len, tables)) <= 120
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_plays_twice_on_a_running_instance_and_ci_allows_no_story_left_out(tmp_path: Path) -> None:
+    with servers.running(tmp_path) as server:
+        first = run("--url", server.url, CI="")
+        second = run("--url", server.url, CI="true")
+        assert server.client.get("/ready").status_code == 200
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "3 stories played, 1 left out" in first.stdout
+    assert "LEFT OUT" in first.stdout
+    assert second.returncode == 1
+    assert ", 0 DIFFERS" in second.stdout
+
+
+def test_it_says_when_there_is_nothing_to_play_on() -> None:
+    done = run("--url", f"http://127.0.0.1:{servers.free_port()}")
+    assert done.returncode == 2
+    assert "cannot be played on" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_it_stops_its_service_when_it_is_asked_to_stop(tmp_path: Path) -> None:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(COMMAND, cwd=servers.ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = next(line.split()[2].rstrip(",") for line in process.stdout if line.startswith("Playing on "))
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert urlsplit(url).port
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_that_comes_out_otherwise_counts() -> None:
+    tally, text = played(story(step(), step("404")))
+    assert [result.ok for result in tally.results] == [True, False]
+    assert tally.exit_code(ci=False) == 1
+    assert "2 steps: 1 ok, 1 DIFFERS" in text
+    assert "DIFFERS X.1: expected 404, got 200" in text
+    assert played(story(step()))[0].exit_code(ci=True) == 0
+
+
+@pytest.mark.parametrize("status", [0, 500, 503])
+def test_a_broken_service_differs_whatever_was_expected(status: int) -> None:
+    tally, _ = played(story(step(str(status))), status=status)
+    assert tally.exit_code(ci=False) == 1
+    assert sum(result.failures for result in tally.results) == 1
+
+
+def test_one_broken_call_among_good_ones_differs_too() -> None:
+    assert not judge(step(), [Answer(500), Answer(200)]).ok
+
+
+def test_an_answer_that_cannot_be_read_differs_and_says_so() -> None:
+    unreadable = Step("X.1", "", "Complete", lambda answers: answers[0].result["contents"][0]["status"], (READ,))
+    assert judge(unreadable, [Answer(200, {"result": {"contents": []}})]).actual == (
+        "unreadable answer: IndexError list index out of range"
+    )
+    refused = judge(unreadable, [Answer(400, {"params": {"err": "ERR_CONFLICTING_IDS"}})])
+    assert (refused.ok, refused.actual) == (False, "400 ERR_CONFLICTING_IDS")
+
+
+def test_only_an_optional_story_may_be_left_out_and_none_in_ci() -> None:
+    told = story(step())
+    optional, _ = played(told, story(step("never"), needs="do_1", optional=True))
+    needed, text = played(told, story(step("never"), needs="do_1"))
+    assert (optional.exit_code(ci=False), optional.exit_code(ci=True)) == (0, 1)
+    assert needed.exit_code(ci=False) == 1
+    assert "LEFT OUT: the service does not know do_1. Load it." in text
+
+
+def test_a_run_without_any_step_is_no_success() -> None:
+    assert Tally().exit_code(ci=False) == 1
+
+
+def test_nobody_there_is_an_answer_and_no_exception() -> None:
+    answer = http_caller(f"http://127.0.0.1:{servers.free_port()}")(READ)
+    assert answer.failed
+    assert answer.told == "no answer"
+
+
+def test_the_demos_bookkeeping_takes_events_in_the_order_they_happened() -> None:
+    def event(number: int, kind: str, **more: object) -> dict[str, object]:
+        return {"id": f"e-{number}", "type": kind, "ts": number, "contentId": "do_1", **more}
+
+    ledger = Ledger()
+    update = event(2, "update", timespent=5)
+    taken = ledger.take([event(4, "update", timespent=9), event(3, "end"), update, event(1, "start"), update])
+    assert taken == {"applied": 3, "duplicate": 1, "older": 1}
+    assert (ledger.status, ledger.progress, ledger.seconds) == ({"do_1": 2}, {"do_1": 100}, 5)

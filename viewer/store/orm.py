@@ -4,19 +4,11 @@ Single events are one conditional statement. Batches (`apply_all`, `import_rows`
 with the pure functions and write what changed, in one transaction.
 """
 
-import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
-
-from common.errors import Unavailable
 from common.rows import (
     ActivityAgg,
     Attempt,
@@ -30,12 +22,9 @@ from common.rows import (
 from common.timestamps import to_epoch_ms
 from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
 from viewer.store import codec, imports, sql
+from viewer.store.database import MAX_TRIES, Database, LostRace, available
 from viewer.store.port import ContextRead, ImportBatch
 
-ResultT = TypeVar("ResultT")
-_sqlite_writers = threading.RLock()
-logger = logging.getLogger("viewer.store")
-MAX_TRIES = 10
 _MARK = ("userid", "collectionid", "contextid", "token", "marked_at")
 _BATCH_COLUMNS = (
     "userid",
@@ -50,39 +39,17 @@ _BATCH_COLUMNS = (
 )
 
 
-def _register_functions(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    if connection.vendor == "sqlite":
-        connection.connection.create_function("viewer_merge", 2, sql.merge_json, deterministic=True)
-
-
-connection_created.connect(_register_functions, dispatch_uid="viewer.store.functions")
-
-
-class _LostRace(Exception):
-    """Another writer inserted a row between our read and our write; the caller reads again."""
-
-
-@contextmanager
-def _available() -> Iterator[None]:
-    """Turns a database that does not answer into Unavailable: no driver error passes the port."""
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        logger.warning("store unavailable", extra={"error": str(error).strip()})
-        raise Unavailable("The store does not answer; nothing was acknowledged, try again") from error
-
-
 class OrmStore:
     """Implements `viewer.store.port.Store`. `using`: the alias of the database."""
 
     def __init__(self, using: str = "default") -> None:
-        self.using = using
+        self._db = Database(using)
 
     # --- single events ---------------------------------------------------------------------------------------
 
     def apply(self, key: RowKey, event: ViewEvent) -> Outcome:
         """See the port."""
-        with _available(), self._turn():
+        with available(), self._db.turn():
             for _ in range(MAX_TRIES):
                 if self._write(key, event):
                     return Outcome.APPLIED
@@ -110,7 +77,7 @@ class OrmStore:
             key.content_id,
             key.content_id,
         ]
-        return self._write_and_mark(sql.insert_if_absent(self._dialect), values, key, event.at, new_row=True)
+        return self._write_and_mark(sql.insert_if_absent(self._db.dialect), values, key, event.at, new_row=True)
 
     def _update(self, key: RowKey, event: ViewEvent) -> bool:
         merge, values = self._merge(event)
@@ -121,12 +88,12 @@ class OrmStore:
         )
         values = [*values, *key, *unseen_values]
         if event.verb is Verb.UPDATE:
-            return self._execute(statement, values) > 0
+            return self._db.execute(statement, values) > 0
         return self._write_and_mark(statement, values, key, event.at, new_row=False)
 
     def _merge(self, event: ViewEvent) -> tuple[list[str], list[Any]]:
         """SET clauses and values of `lifecycle._merged`."""
-        dialect, time = self._dialect, self._dialect.time
+        dialect, time = self._db.dialect, self._db.dialect.time
         sets = [
             "timespent = timespent + %s",
             f"last_access_time = {dialect.greatest}(COALESCE(last_access_time, {time}), {time})",
@@ -148,10 +115,10 @@ class OrmStore:
 
     def _stamped(self, sets: list[str], values: list[Any], event: ViewEvent) -> tuple[list[str], list[Any]]:
         """With what every write does: time, version and the event's identity."""
-        sets = [*sets, f"last_updated_time = {self._dialect.time}", "version = version + 1"]
+        sets = [*sets, f"last_updated_time = {self._db.dialect.time}", "version = version + 1"]
         values = [*values, event.at]
         if event.identity is not None:
-            sets.append(f"applied = {self._dialect.append}")
+            sets.append(f"applied = {self._db.dialect.append}")
             values.append(codec.to_json(codec.applied_json(event.identity)))
         return sets, values
 
@@ -160,11 +127,11 @@ class OrmStore:
         if event.identity is None:
             return "", []
         since = to_epoch_ms(event.repeats_since) if event.repeats_since else 0
-        return f" AND NOT {self._dialect.seen}", [event.identity.id, since]
+        return f" AND NOT {self._db.dialect.seen}", [event.identity.id, since]
 
     def _end(self, key: RowKey, event: ViewEvent) -> bool:
         """Completes a row in progress; on a completed one takes an earlier client time, or makes a carried row own."""
-        dialect, time = self._dialect, self._dialect.time
+        dialect, time = self._db.dialect, self._db.dialect.time
         merge, values = self._merge(replace(event, progress=None, identity=None))
         merge, values = merge[:-2], values[:-1]  # its stamps come once, below
         sets = [_unless_completed(clause) for clause in merge]
@@ -200,7 +167,7 @@ class OrmStore:
         _, outcome = fold(key, rows[0], event)
         if outcome is Outcome.APPLIED:
             return None
-        self._execute(sql.mark_if_newer(self._dialect), [*key.context, event.at, *key])
+        self._db.execute(sql.mark_if_newer(self._db.dialect), [*key.context, event.at, *key])
         return outcome
 
     def _why_absent(self, key: RowKey, event: ViewEvent) -> Outcome | None:
@@ -219,24 +186,23 @@ class OrmStore:
     ) -> bool:
         """`statement`, and where it wrote the row, its mark and its context: all or nothing."""
         marked = [*key.context, at]
-        if self._dialect.one_statement:
+        if self._db.dialect.one_statement:
             placed = list(key.context) if new_row else []
-            with self._cursor() as cursor:
-                self._run(cursor, sql.with_followups(statement, new_row=new_row), [*values, *marked, *placed])
-                return bool(cursor.fetchone()[0])
-        with transaction.atomic(using=self.using):
-            if not self._execute(statement, values):
+            whole = sql.with_followups(statement, new_row=new_row)
+            return bool(self._db.one(whole, [*values, *marked, *placed])[0])
+        with self._db.atomic():
+            if not self._db.execute(statement, values):
                 return False
-            self._execute(sql.mark(), marked)
+            self._db.execute(sql.mark(), marked)
             if new_row:
-                self._execute(sql.register_context(), list(key.context))
+                self._db.execute(sql.register_context(), list(key.context))
             return True
 
     # --- batches -------------------------------------------------------------------------------------------------
 
     def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
         """See the port."""
-        return self._retried(lambda: self._apply_all(events)) if events else []
+        return self._db.retried(lambda: self._apply_all(events)) if events else []
 
     def _apply_all(self, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
         keys = sorted({key for key, _ in events})
@@ -266,7 +232,7 @@ class OrmStore:
 
     def import_rows(self, batch: ImportBatch) -> int:
         """See the port."""
-        return self._retried(lambda: self._import(batch))
+        return self._db.retried(lambda: self._import(batch))
 
     def _import(self, batch: ImportBatch) -> int:
         changed: set[ContextKey] = set()
@@ -292,48 +258,38 @@ class OrmStore:
     def _locked(self, table: imports.Table, keys: Sequence[tuple[str, ...]]) -> list[Any]:
         """The rows of these keys, locked until the transaction ends, in key order so that no two callers deadlock."""
         where = sql.in_values(table.key, len(keys))
-        statement = sql.select(table.name, table.columns, where, table.key) + self._dialect.lock
-        return [table.decode(row) for row in self._all(statement, [part for one in keys for part in one])]
+        statement = sql.select(table.name, table.columns, where, table.key) + self._db.dialect.lock
+        return [table.decode(row) for row in self._db.all(statement, [part for one in keys for part in one])]
 
     def _save(self, table: imports.Table, rows: Sequence[Any], *, new: bool) -> None:
         if not rows:
             return
         make = sql.insert_new if new else sql.upsert
-        written = self._many(
-            make(self._dialect, table.name, table.columns, table.key), [table.encode(row) for row in rows]
+        written = self._db.many(
+            make(self._db.dialect, table.name, table.columns, table.key), [table.encode(row) for row in rows]
         )
         if new and written < len(rows):
-            raise _LostRace
+            raise LostRace
 
     def _save_by_batch(self, enrolments: Iterable[Enrolment]) -> None:
         rows = [imports.by_batch_values(enrolment) for enrolment in enrolments if enrolment.enrolled_date]
         if rows:
             # The date is part of the key: an earlier one found later would leave a second entry of the learner.
-            self._many(
+            self._db.many(
                 "DELETE FROM enrolments_by_batch WHERE batchid = %s AND bucket = %s AND userid = %s AND courseid = %s",
                 [(row[0], row[1], row[3], row[4]) for row in rows],
             )
-            self._many(sql.upsert(self._dialect, "enrolments_by_batch", imports.BY_BATCH, imports.BY_BATCH_KEY), rows)
+            self._db.many(
+                sql.upsert(self._db.dialect, "enrolments_by_batch", imports.BY_BATCH, imports.BY_BATCH_KEY), rows
+            )
 
     def _mark_all(self, marks: dict[ContextKey, datetime]) -> None:
         if marks:
-            self._many(sql.mark(), [(*key, at) for key, at in sorted(marks.items())])
+            self._db.many(sql.mark(), [(*key, at) for key, at in sorted(marks.items())])
 
     def _register_all(self, contexts: Iterable[ContextKey]) -> None:
         if keys := sorted(set(contexts)):
-            self._many(sql.register_context(), keys)
-
-    def _retried(self, work: Callable[[], ResultT]) -> ResultT:
-        """`work` in a transaction of its own; again when another writer was in between. Raises Unavailable."""
-        with _available(), self._turn():
-            for left in reversed(range(MAX_TRIES)):
-                try:
-                    with transaction.atomic(using=self.using):
-                        return work()
-                except _LostRace:
-                    if not left:
-                        raise Unavailable("Too many writers on the same rows; try again") from None
-        raise AssertionError("unreachable")
+            self._db.many(sql.register_context(), keys)
 
     # --- reads -------------------------------------------------------------------------------------------------
 
@@ -360,93 +316,60 @@ class OrmStore:
             "user_id = %s AND collection_id = %s AND context_id = %s",
             ("content_id", "attempt_id"),
         )
-        with _available():
+        with available():
             return ContextRead(
-                rows=[codec.consumption_from(row) for row in self._all(rows, key)],
-                attempts=[codec.attempt_from(row) for row in self._all(attempts, key)],
+                rows=[codec.consumption_from(row) for row in self._db.all(rows, key)],
+                attempts=[codec.attempt_from(row) for row in self._db.all(attempts, key)],
                 agg=self.aggs([key]).get(key),
             )
 
     def contexts(self, user_id: str) -> list[ContextKey]:
         """See the port."""
         columns = ("userid", "collectionid", "contextid")
-        with _available():
-            rows = self._all(sql.select("user_contexts", columns, "userid = %s", columns), [user_id])
+        with available():
+            rows = self._db.all(sql.select("user_contexts", columns, "userid = %s", columns), [user_id])
         return [ContextKey(*row) for row in rows]
 
     def enrolments(self, user_id: str) -> list[Enrolment]:
         """See the port."""
         statement = sql.select("user_enrolments", codec.ENROLMENT, "userid = %s", codec.ENROLMENT_KEY)
-        with _available():
-            return [codec.enrolment_from(row) for row in self._all(statement, [user_id])]
+        with available():
+            return [codec.enrolment_from(row) for row in self._db.all(statement, [user_id])]
 
     def batch_enrolments(self, context_id: str) -> Iterator[Enrolment]:
         """See the port."""
         statement = sql.select("enrolments_by_batch", _BATCH_COLUMNS, "batchid = %s", ("enrolled_date", "userid"))
-        with _available(), connections[self.using].chunked_cursor() as cursor:
-            cursor.execute(statement, [context_id])
-            while chunk := cursor.fetchmany(1000):
-                yield from map(imports.enrolment_from_batch, chunk)
+        with available():
+            yield from map(imports.enrolment_from_batch, self._db.streamed(statement, [context_id]))
 
     def marks(self, user_id: str) -> list[StaleMark]:
         """See the port."""
         statement = sql.select("stale_marks", _MARK, "userid = %s", _MARK[:3])
-        with _available():
-            return [_stale_mark(row) for row in self._all(statement, [user_id])]
+        with available():
+            return [_stale_mark(row) for row in self._db.all(statement, [user_id])]
 
     def oldest_marks(self, limit: int, before: datetime) -> list[StaleMark]:
         """See the port."""
-        statement = sql.select("stale_marks", _MARK, f"marked_at < {self._dialect.time}", ("marked_at",)) + " LIMIT %s"
-        with _available():
-            return [_stale_mark(row) for row in self._all(statement, [before, limit])]
+        statement = (
+            sql.select("stale_marks", _MARK, f"marked_at < {self._db.dialect.time}", ("marked_at",)) + " LIMIT %s"
+        )
+        with available():
+            return [_stale_mark(row) for row in self._db.all(statement, [before, limit])]
 
     # --- marks ---------------------------------------------------------------------------------------------------
 
     def mark(self, key: ContextKey, at: datetime) -> None:
         """See the port."""
-        with _available():
-            self._execute(sql.mark(), [*key, at])
+        with available():
+            self._db.execute(sql.mark(), [*key, at])
 
     def clear_mark(self, mark: StaleMark) -> bool:
         """See the port."""
         statement = f"DELETE FROM stale_marks WHERE {sql.matches(_MARK[:4])}"
-        with _available():
-            return self._execute(statement, [*mark.key, mark.token]) > 0
+        with available():
+            return self._db.execute(statement, [*mark.key, mark.token]) > 0
 
     # --- plumbing --------------------------------------------------------------------------------------------
-
-    def _turn(self) -> AbstractContextManager[object]:
-        """This thread's turn to write.
-
-        SQLite has one writer at a time and lets the others poll for the lock, at growing intervals and in no order.
-        A queue in the process is fair (p99 of 16 writers: 245 -> 70 ms), and only other processes have to poll.
-        """
-        return nullcontext() if self._dialect.one_statement else _sqlite_writers
-
-    @property
-    def _dialect(self) -> sql.Dialect:
-        return sql.POSTGRESQL if connections[self.using].vendor == "postgresql" else sql.SQLITE
-
-    def _cursor(self) -> Any:
-        return connections[self.using].cursor()
-
-    def _run(self, cursor: Any, statement: str, values: Sequence[Any]) -> None:
-        cursor.execute(statement, sql.adapt(self._dialect, values))
-
-    def _execute(self, statement: str, values: Sequence[Any]) -> int:
-        with self._cursor() as cursor:
-            self._run(cursor, statement, values)
-            return int(cursor.rowcount)
-
-    def _many(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
-        with self._cursor() as cursor:
-            cursor.executemany(statement, [sql.adapt(self._dialect, row) for row in rows])
-            return int(cursor.rowcount)
-
-    def _all(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        with self._cursor() as cursor:
-            self._run(cursor, statement, values)
-            return list(cursor.fetchall())
 
     def _read(
         self,
@@ -459,8 +382,8 @@ class OrmStore:
             return []
         where = sql.in_values(by or table.key, len(keys))
         statement = sql.select(table.name, table.columns, where, table.key)
-        with _available():
-            return [table.decode(row) for row in self._all(statement, [part for one in keys for part in one])]
+        with available():
+            return [table.decode(row) for row in self._db.all(statement, [part for one in keys for part in one])]
 
 
 def _unless_completed(clause: str) -> str:

@@ -3,8 +3,12 @@
 import ipaddress
 from collections.abc import Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
@@ -17,6 +21,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_public_key(pem: str) -> bool:
+    """True for one RSA or elliptic public key; what only looks like one would refuse every token, at three o'clock."""
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, RSAPublicKey | EllipticCurvePublicKey) and "PRIVATE" not in pem
 
 
 @register()
@@ -40,11 +53,14 @@ def check_authentication(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
                 id="viewer.E002",
             )
         )
-    if has_key and "BEGIN PUBLIC KEY" not in settings.VIEWER_JWT_PUBLIC_KEY.replace("RSA ", ""):
+    if has_key and not _is_public_key(settings.VIEWER_JWT_PUBLIC_KEY):
         found.append(
             Error(
                 "VIEWER_JWT_PUBLIC_KEY is not a public key in PEM form.",
-                hint="It starts with -----BEGIN PUBLIC KEY-----; a private key must never be put here.",
+                hint=(
+                    "It starts with -----BEGIN PUBLIC KEY----- and has real line ends; a private key must never be "
+                    "put here."
+                ),
                 id="viewer.E003",
             )
         )
@@ -56,7 +72,7 @@ def check_time_zone(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     """viewer.E004: calendar days need a zone that exists."""
     try:
         ZoneInfo(settings.VIEWER_TIME_ZONE)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZoneInfoNotFoundError):
         return [
             Error(
                 f"VIEWER_TIME_ZONE {settings.VIEWER_TIME_ZONE!r} is no time zone.",

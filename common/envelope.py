@@ -1,5 +1,6 @@
 """The envelope around every answer, made in one place: views return `result` and know nothing else."""
 
+import io
 import logging
 import uuid
 from collections.abc import Mapping
@@ -59,6 +60,20 @@ def read_body(stream: BinaryIO) -> bytes:
     if len(body) > limit:
         raise TooLarge(f"The body is larger than {limit} bytes")
     return body
+
+
+def accept_chunks(request: HttpRequest) -> None:
+    """Makes a body that came in chunks readable: without a Content-Length Django and DRF take it for empty.
+
+    Only where the server ends the stream itself (wsgi.input_terminated); one byte beyond the limit is enough for
+    `read_body` to refuse it.
+    """
+    meta = request.META
+    if meta.get("CONTENT_LENGTH") or not meta.get("wsgi.input_terminated"):
+        return
+    body = meta["wsgi.input"].read(settings.VIEWER_MAX_BODY_BYTES + 1)
+    meta["CONTENT_LENGTH"] = str(len(body))
+    cast("Any", request)._stream = io.BytesIO(body)
 
 
 class AlwaysJson(BaseContentNegotiation):

@@ -65,18 +65,23 @@ class PemKey:
 
 
 class JwksKeys:
-    """The key set behind a URL, as Keycloak publishes it; fetched on an unknown key id, else kept for 5 minutes."""
+    """The key set behind a URL, as Keycloak publishes it: kept for 5 minutes, fetched anew for an unknown key id.
+
+    Single keys are not cached beside the set: PyJWT keeps those for ever, and a key that was withdrawn would be
+    trusted until the restart. Unknown ids ask at most once a second, whatever strangers send.
+    """
 
     def __init__(self, url: str) -> None:
-        self._client = jwt.PyJWKClient(url, cache_keys=True, lifespan=300, timeout=5)
+        self._client = jwt.PyJWKClient(url, cache_keys=False, lifespan=300, timeout=5, cooldown_duration=1)
 
     def key_for(self, token: str) -> Any:
         """The key with the token's `kid`."""
+        kid = str(jwt.get_unverified_header(token).get("kid"))
         try:
-            return self._client.get_signing_key_from_jwt(token).key
-        except jwt.PyJWKClientConnectionError:
+            return self._client.get_signing_key(kid).key
+        except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError, OSError, ValueError):
             raise Unavailable("The key server does not answer; try again") from None
-        except (jwt.PyJWKClientError, jwt.PyJWKSetError, jwt.DecodeError):
+        except jwt.PyJWKClientError:
             raise Unauthorized("The token was signed with an unknown key") from None
 
 
@@ -103,7 +108,8 @@ def read_token(token: str) -> dict[str, Any]:
         raise Unauthorized("The token has expired") from None
     except jwt.MissingRequiredClaimError as error:
         raise Unauthorized(f"The token has no {error.claim} claim") from None
-    except (jwt.InvalidTokenError, ValueError, TypeError):
+    except (jwt.PyJWTError, ValueError, TypeError):
+        # PyJWTError: a key of another kind than the token's algorithm is no InvalidTokenError.
         raise Unauthorized("The token is not valid") from None
     return claims
 

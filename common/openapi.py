@@ -1,5 +1,6 @@
 """How the OpenAPI document tells our envelope, our errors and our declared input types."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -74,8 +75,8 @@ class RawExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
         return "".join(part.capitalize() for part in self.target.name.split(".")) + "Answer"
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        """The schema as it was written."""
-        schema: dict[str, Any] = self.target.schema
+        """The schema as it was written: a copy, because drf-spectacular edits what it is given, on every request."""
+        schema: dict[str, Any] = copy.deepcopy(self.target.schema)
         return schema
 
 

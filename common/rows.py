@@ -115,8 +115,8 @@ class ActivityAgg:
 
     content_status: content -> 1 or 2. agg: the seeds' rounded ints. aggregates: `completedCount`,
     `completedCount:<unit>`, `score:<content>`, `max_score:<content>`, `attempts_count:<content>`.
-    agg_details: content -> facts; an entry with "kept" ("import" or "archive") holds what no row tells any more.
-    version: 0 for a row that was never saved.
+    agg_details: content -> facts, all of them folded. kept: content -> facts that no row tells (any more), with "by"
+    "import" or "archive"; every fold starts from them. version: 0 for a row that was never saved.
     """
 
     key: ContextKey
@@ -125,6 +125,7 @@ class ActivityAgg:
     aggregates: Mapping[str, float] = field(default_factory=dict)
     agg_details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     agg_last_updated: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     version: int = 0
 
 

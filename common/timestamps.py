@@ -8,7 +8,12 @@ _LAST_MS = int((datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) / timedelta(millisec
 _FIRST_MS = -int((EPOCH - datetime(1, 1, 2, tzinfo=UTC)) / timedelta(milliseconds=1))
 # 2026-03-01 15:30:00:000+0530: Sunbird puts a colon before the milliseconds.
 _SUNBIRD = re.compile(r"(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2}):(\d{1,3})\s*(Z|[+-]\d{2}:?\d{2})?", re.ASCII)
-_DIGITS = re.compile(r"-?\d{1,18}(\.\d{1,9})?", re.ASCII)
+_DIGITS = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+# ISO 8601 as Python reads it, but strict where Python lets any character separate day, time and fraction.
+_ISO = re.compile(
+    r"[\dW-]{7,10}([T ]\d{2}(:?\d{2}(:?\d{2}([.,]\d+)?)?)?(Z|[+-][\d:.]+)?)?",
+    re.ASCII,
+)
 
 
 def now() -> datetime:
@@ -43,6 +48,8 @@ def parse(value: object) -> datetime:
     if found := _SUNBIRD.fullmatch(written):
         day, clock, millis, offset = found.groups()
         written = f"{day}T{clock}.{millis:0>3}{offset or '+00:00'}"
+    if not _ISO.fullmatch(written):
+        raise ValueError("neither epoch ms, nor Sunbird's text, nor ISO 8601")
     parsed = datetime.fromisoformat(written)
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)

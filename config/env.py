@@ -57,13 +57,18 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
 
 
 def secret(name: str, default: str = "") -> str:
-    """The variable, or the content of the file that `<name>_FILE` names; never both."""
+    """The variable, or the content of the file that `<name>_FILE` names; never both, and never an empty file."""
     path = text(f"{name}_FILE")
     if not path:
         return text(name, default)
     if text(name):
         raise ImproperlyConfigured(f"Set {name} or {name}_FILE, not both")
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        value = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ImproperlyConfigured(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{name}_FILE: {path} is not text") from None
+    if not value:
+        raise ImproperlyConfigured(f"{name}_FILE: {path} is empty")
+    return value

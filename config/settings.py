@@ -10,6 +10,7 @@ from typing import Any
 
 import dj_database_url
 import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
 
 from config import env
 
@@ -30,8 +31,15 @@ def _secret_key() -> str:
     if given := env.secret("VIEWER_SECRET_KEY"):
         return given
     path = DATA_DIR / "secret_key"
+    try:
+        return _kept_key(path)
+    except OSError as error:
+        raise ImproperlyConfigured(f"VIEWER_DATA_DIR: cannot keep {path}: {error.strerror}") from None
+
+
+def _kept_key(path: Path) -> str:
     if not path.exists():
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_urlsafe(48))
@@ -74,6 +82,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = VIEWER_MAX_BODY_BYTES
 VIEWER_STORE = env.choice("VIEWER_STORE", "orm", ("orm",))
 DATABASE_URL = env.secret("DATABASE_URL", f"sqlite:///{DATA_DIR / 'viewer.sqlite3'}")
 
+_SPOKEN = "The store speaks sqlite:/// and postgres://."
+
 
 def _sqlite(name: str, *, writes: bool) -> dict[str, Any]:
     """A SQLite connection that survives a power cut once acknowledged and whose readers never block a writer.
@@ -97,19 +107,59 @@ def _sqlite(name: str, *, writes: bool) -> dict[str, Any]:
 
 def databases(url: str) -> dict[str, dict[str, Any]]:
     """`default` for everything that writes and `reports` for long reads, both on the database of `url`."""
-    parsed: dict[str, Any] = dict(dj_database_url.parse(url))
+    try:
+        parsed: dict[str, Any] = dict(dj_database_url.parse(url))
+    except (dj_database_url.ParseError, ValueError):
+        raise ImproperlyConfigured(f"DATABASE_URL is no database's address. {_SPOKEN}") from None  # it has a password
     if parsed["ENGINE"] == "django.db.backends.sqlite3":
         return {
             "default": _sqlite(parsed["NAME"], writes=True),
             "reports": _sqlite(parsed["NAME"], writes=False),
         }
-    threads = SERVER_THREADS
-    parsed["OPTIONS"] = {**parsed.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": threads + 2}}
+    if parsed["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(f"DATABASE_URL names a {parsed['ENGINE'].rsplit('.', 1)[-1]} database. {_SPOKEN}")
+    # Never exhausted, so what waits is a connection that cannot be made: 5 s, or an outage holds every thread for 30.
+    pool = {"min_size": 1, "max_size": SERVER_THREADS + 2, "timeout": 5}
+    parsed["OPTIONS"] = {**parsed.get("OPTIONS", {}), "pool": pool}
     return {"default": parsed, "reports": {**parsed, "TEST": {"MIRROR": "default"}}}
 
 
 DATABASES = databases(DATABASE_URL)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- what happens after the answer ---------------------------------------------------------------------------
+VIEWER_SWEEP_SECONDS = env.integer("VIEWER_SWEEP_SECONDS", 5, minimum=1, maximum=3600)
+VIEWER_UNKNOWN_TREE_SECONDS = env.integer("VIEWER_UNKNOWN_TREE_SECONDS", 60, minimum=1, maximum=86_400)
+VIEWER_REOPEN_ON_REPUBLISH = env.flag("VIEWER_REOPEN_ON_REPUBLISH", False)
+VIEWER_EVENTS_DIR = Path(env.text("VIEWER_EVENTS_DIR", str(DATA_DIR / "events")))
+VIEWER_WORKER = env.flag("VIEWER_WORKER", True)
+CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL", "filesystem://")
+_BROKER_DIR = DATA_DIR / "broker"
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {
+        # No server: messages are files that the worker looks for. What is lost with the folder, the marks bring back.
+        "data_folder_in": str(_BROKER_DIR / "queue"),
+        "data_folder_out": str(_BROKER_DIR / "queue"),
+        "control_folder": str(_BROKER_DIR / "control"),
+        "polling_interval": 0.1,
+    }
+    if CELERY_BROKER_URL.startswith("filesystem")
+    else {}
+)
+CELERY_BROKER_CONNECTION_TIMEOUT = 1  # s; a learner's answer waits no longer for a broker that is not there
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = False  # the mark brings the work back; the message may have killed the worker
+CELERY_TASK_SOFT_TIME_LIMIT = 60
+CELERY_TASK_TIME_LIMIT = 90
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "viewer.sweep", "schedule": VIEWER_SWEEP_SECONDS, "options": {"expires": VIEWER_SWEEP_SECONDS}},
+}
 
 # --- Django ------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -181,6 +231,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["common.envelope.EnvelopeRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.envelope.AlwaysJson",
     "DEFAULT_SCHEMA_CLASS": "common.openapi.EnvelopeSchema",
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "common.envelope.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
@@ -200,15 +251,19 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": [],
 }
 
+LOG_LEVEL = env.choice("VIEWER_LOG_LEVEL", "info", ("debug", "info", "warning", "error"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "common.logs.JsonFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"handlers": ["console"], "level": env.text("VIEWER_LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL.upper()},
     "loggers": {
         # The request log has its own line for each answer, and the error border logs each traceback once.
         "django.request": {"level": "CRITICAL"},
         "django.server": {"level": "CRITICAL"},
+        # Tasks log one line of their own, and "no hostname" is what a broker of files looks like.
+        "celery": {"level": "WARNING"},
+        "kombu.connection": {"level": "ERROR"},
     },
 }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -27,7 +28,9 @@ class InstanceAdmin(admin.ModelAdmin[Instance]):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Straight to the one row, made on the first visit."""
+        """Straight to the one row, made on the first visit. Raises PermissionDenied."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
         row, _ = Instance.objects.get_or_create(pk=Instance.ONLY)
         return redirect(reverse("admin:modes_instance_change", args=[row.pk]))
 

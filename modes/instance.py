@@ -35,11 +35,12 @@ class _Cached:
         if value is not None and self._clock() - self._read_at < MAX_AGE_SECONDS:
             return value
         with self._lock:
-            if self._value is None or self._clock() - self._read_at >= MAX_AGE_SECONDS:
+            value = self._value  # forget() takes no lock: what is returned is looked at once
+            if value is None or self._clock() - self._read_at >= MAX_AGE_SECONDS:
                 read_at = self._clock()
-                self._value = _read()
+                self._value = value = _read()
                 self._read_at = read_at
-            return self._value
+            return value
 
     def forget(self) -> None:
         """Reads anew next time: for the process that has just changed the row."""

@@ -51,7 +51,8 @@ class ViewEvent:
     at: the server's time of arrival. access_time, completed_time: the client's where it gave one (clamped), else
     `at`; client_timed says whether `completed_time` is the client's. progress: 0-99 or None when the details tell
     none. timespent: seconds. identity: what to remember so that a repeat adds nothing; repeats_since: how far back
-    a repeat counts (None: for ever).
+    a repeat counts (None: for ever). remember: how many events the row must keep in mind after this one: a sync that
+    brings more than usual for one row must be able to come again.
     """
 
     verb: Verb
@@ -65,6 +66,7 @@ class ViewEvent:
     force: bool = False
     identity: AppliedEvent | None = None
     repeats_since: datetime | None = None
+    remember: int = MAX_APPLIED
 
 
 def progress_of(details: Mapping[str, Any] | None) -> int | None:
@@ -120,7 +122,8 @@ def _repeat(row: Consumption, event: ViewEvent) -> Outcome | None:
 
 
 def _written(row: Consumption, event: ViewEvent) -> Consumption:
-    applied = (*row.applied, event.identity)[-MAX_APPLIED:] if event.identity else row.applied
+    keep = max(MAX_APPLIED, event.remember, len(row.applied))
+    applied = (*row.applied, event.identity)[-keep:] if event.identity else row.applied
     return replace(row, last_updated_time=event.at, version=row.version + 1, applied=applied)
 
 

@@ -5,21 +5,22 @@ order and in any batches, ends the same (`version` aside, which counts writes). 
 associative and idempotent: no rule may let the account that came first win, or the one that came last.
 """
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, TypeVar
-
-import msgspec
 
 from common.rows import ActivityAgg, Attempt, Consumption, Enrolment, Status
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _NO_SCORE = float("-inf")
 ValueT = TypeVar("ValueT", bound=float)
-# The entry of agg_details that holds what is kept about the whole context: no content has a blank id.
+# The entry of what is kept that tells of the whole context: no content has a blank id.
 WHOLE_CONTEXT = ""
+IMPORT = "import"
+ARCHIVE = "archive"
 
 
 def later(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -95,7 +96,7 @@ def _rank(value: Any) -> tuple[bool, float, bytes]:
 
 
 def _canonical(value: Any) -> bytes:
-    return msgspec.json.encode(value, order="sorted")
+    return json.dumps(value, sort_keys=True, default=str).encode()
 
 
 def _last_updated(stored: Consumption, given: Consumption) -> datetime:
@@ -124,7 +125,8 @@ def merge_attempt(stored: Attempt, given: Attempt) -> Attempt:
 
 
 def _attempt_rank(attempt: Attempt) -> tuple[Any, ...]:
-    told = (attempt.updated_on, attempt.total_max_score, attempt.grand_total, _canonical(attempt.questions))
+    questions = _canonical([asdict(question) for question in attempt.questions])
+    told = (attempt.updated_on, attempt.total_max_score, attempt.grand_total, questions)
     return (attempt.last_attempted_on, attempt.total_score, *told)
 
 
@@ -178,22 +180,36 @@ def _issue(certificate: Mapping[str, str]) -> tuple[str, bytes]:
 
 def merge_agg(stored: ActivityAgg, given: ActivityAgg) -> ActivityAgg:
     """One aggregate from two accounts of it, with what either keeps that no row tells; `stored` if nothing is new."""
-    details = dict(stored.agg_details)
-    for content, facts in given.agg_details.items():
-        details[content] = merge_kept(details[content], facts) if content in details else facts
+    kept = dict(stored.kept)
+    for content, facts in given.kept.items():
+        kept[content] = merge_kept(kept[content], facts) if content in kept else facts
     merged = replace(
         stored,
         content_status=greatest(stored.content_status, given.content_status),
         agg={name: int(value) for name, value in greatest_scores(stored.agg, given.agg).items()},
         aggregates=greatest_scores(stored.aggregates, given.aggregates),
-        agg_details=details,
+        agg_details={**given.agg_details, **stored.agg_details},
+        kept=kept,
         agg_last_updated=greatest(stored.agg_last_updated, given.agg_last_updated),
     )
     return stored if merged == stored else replace(merged, version=stored.version + 1)
 
 
+def kept_of(enrolment: Enrolment) -> ActivityAgg | None:
+    """What an imported enrolment tells of its context without any row; None when it tells nothing."""
+    kept: dict[str, dict[str, Any]] = {
+        content: {"by": IMPORT, "status": int(status_of(status)), "progress": 100 if status >= Status.COMPLETED else 0}
+        for content, status in enrolment.content_status.items()
+        if status
+    }
+    if enrolment.progress or enrolment.status:
+        whole = {"by": IMPORT, "status": int(enrolment.status), "completedCount": enrolment.progress}
+        kept[WHOLE_CONTEXT] = whole
+    return ActivityAgg(enrolment.key, kept=kept, version=1) if kept else None
+
+
 def merge_kept(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Two entries of agg_details for one content: the stored one's facts, raised by what `given` keeps."""
+    """What two accounts keep of one content: the stored one's facts, raised by what `given` keeps."""
     merged = {**given, **stored}
     for name in ("status", "progress", "attempts", "completedCount", "viewCount", "timespent", "lastAccessTime"):
         values = [facts[name] for facts in (stored, given) if facts.get(name) is not None]

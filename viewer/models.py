@@ -72,6 +72,7 @@ class UserActivityAgg(models.Model):
     content_status = models.JSONField(default=dict)
     agg_details = models.JSONField(default=dict)
     agg_last_updated = models.JSONField(default=dict, help_text="epoch ms per key")
+    kept = models.JSONField(default=dict, help_text="facts without rows: imported or archived")
     version = models.IntegerField(default=1)
 
     class Meta:
@@ -108,7 +109,7 @@ class UserEnrolments(models.Model):
 class EnrolmentsByBatch(models.Model):
     """The same enrolments by batch, for reports: a batch is read without a scan."""
 
-    pk = models.CompositePrimaryKey("batchid", "bucket", "enrolled_date", "userid")
+    pk = models.CompositePrimaryKey("batchid", "bucket", "enrolled_date", "userid", "courseid")
     batchid = _id()
     bucket = models.SmallIntegerField(help_text="0-63, from the user id: no partition grows with the batch alone")
     enrolled_date = models.DateTimeField()
@@ -160,6 +161,7 @@ class StaleMarks(models.Model):
     collectionid = _id()
     contextid = _id()
     marked_at = models.DateTimeField(help_text="of the oldest reason that was not served yet")
+    not_before = models.DateTimeField(null=True, help_text="a sweep leaves it alone until then")
     token = models.BigIntegerField(default=1, help_text="one more for each new reason")
 
     class Meta:

@@ -9,7 +9,7 @@ from common.identity import Caller
 from common.ids import check_id
 from common.rows import RowKey
 from modes import instance, rules
-from viewer import events
+from viewer import events, tasks
 from viewer.inputs import StartInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
 from viewer.store import get_store
@@ -29,10 +29,12 @@ def record(
     if msgid and event.timespent:
         identity = events.call_identity(msgid, fields, now)
         event = replace(event, identity=identity, repeats_since=now - events.REPEAT_WINDOW)
-    outcome = get_store().apply(key, event)
-    if outcome is Outcome.NOT_STARTED:
+    applied = get_store().apply(key, event)
+    if applied.outcome is Outcome.NOT_STARTED:
         raise not_started(verb, key)
-    return outcome
+    if applied.new_mark:
+        tasks.wake(key.user_id)
+    return applied.outcome
 
 
 def row_key(caller: Caller, given: StartInput) -> RowKey:

@@ -4,6 +4,7 @@ The items are validated one by one, put in the order in which they happened, and
 would be. What is wrong with one never fails another.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from common.errors import EventConflict, InvalidField, NotSupported, TooMany, Vi
 from common.identity import Caller
 from common.rows import RowKey
 from common.wire import read_fields, to_input
-from viewer import events, services
+from viewer import events, services, tasks
 from viewer.inputs import MAX_EVENTS, EventHead, SyncInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
 from viewer.store import get_store
@@ -49,7 +50,12 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
     items.sort(key=lambda item: (item.ts, RANK[item.event.verb], item.place))
     user_id = learner.acts_for(None)
     items = _without_conflicts(items, results, given.events)
-    outcomes = get_store().apply_all(user_id, [(item.key, item.event) for item in items])
+    of_one_row = Counter(item.key for item in items)
+    outcomes = get_store().apply_all(
+        user_id, [(item.key, replace(item.event, remember=of_one_row[item.key])) for item in items]
+    )
+    if outcomes:
+        tasks.wake(user_id)
     for item, outcome in zip(items, outcomes, strict=True):
         results[item.place] = _result(given.events[item.place], item, outcome)
     return {"results": results}

@@ -80,7 +80,7 @@ class ViewViewSet(EnvelopeViewSet):
     def read(self, request: Request) -> Response:
         """How far the learner is with a content, several contents, or everything of a collection and context."""
         given = to_input(body_fields(request), ReadInput)
-        return Response(reading.read(caller_of(request), given))
+        return Response(reading.read(caller_of(request), given, timestamps.now()))
 
     @described("view.sync", SyncInput, SYNC, errors=(400, 401, 403))
     @action(methods=["post"], detail=False)

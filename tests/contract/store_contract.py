@@ -44,6 +44,10 @@ def together(*calls: Callable[[], Any]) -> list[Any]:
         return list(pool.map(run, calls))
 
 
+def applied(store: Store, key: RowKey, event: ViewEvent) -> Outcome:
+    return store.apply(key, event).outcome
+
+
 def row_of(store: Store, key: RowKey) -> Consumption | None:
     found = store.rows([key])
     return found[0] if found else None
@@ -54,8 +58,10 @@ def tokens(store: Store, user_id: str) -> dict[ContextKey, int]:
 
 
 def folded(store: Store, key: RowKey, **facts: Any) -> None:
-    """The aggregate of `key`'s context knows this about its content."""
-    agg = ActivityAgg(key.context, agg_details={key.content_id: facts}, version=1)
+    """The aggregate of `key`'s context knows this about its content, or keeps it (`by`)."""
+    told = {key.content_id: facts}
+    kept = "by" in facts
+    agg = ActivityAgg(key.context, kept=told if kept else {}, agg_details={} if kept else told, version=1)
     store.import_rows(ImportBatch(at=at(0), aggs=[agg]))
     for mark in store.marks(key.user_id):
         assert store.clear_mark(mark)
@@ -98,7 +104,7 @@ class LifecycleContract:
         key, row = key_of(learner()), None
         for event in history:
             row, expected = fold(key, row, event)
-            assert store.apply(key, event) is expected
+            assert applied(store, key, event) is expected
             assert row_of(store, key) == row
 
     @SAME_STORE
@@ -107,13 +113,13 @@ class LifecycleContract:
         self, store: Store, learner: Learner, history: list[tuple[str, ViewEvent]], cut: int
     ) -> None:
         one, many = learner("one"), learner("many")
-        singly = [store.apply(key_of(one, content), event) for content, event in history]
+        singly = [applied(store, key_of(one, content), event) for content, event in history]
         batches = [
             [(key_of(many, content), event) for content, event in part] for part in (history[:cut], history[cut:])
         ]
         assert [outcome for batch in batches for outcome in store.apply_all(many, batch)] == singly
         ours, theirs = (
-            {row.key.content_id: replace(row, key=key_of("")) for row in store.context(key_of(user).context).rows}
+            {row.key.content_id: replace(row, key=key_of("")) for row in store.sources(key_of(user).context).rows}
             for user in (one, many)
         )
         assert ours == theirs
@@ -125,9 +131,9 @@ class LifecycleContract:
 
     def test_only_the_last_event_ids_are_kept(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
-        store.apply(key, view(Verb.START))
+        applied(store, key, view(Verb.START))
         for number in range(MAX_APPLIED + 3):
-            store.apply(key, view(Verb.UPDATE, number, timespent=1, identity=f"e:{number}"))
+            applied(store, key, view(Verb.UPDATE, number, timespent=1, identity=f"e:{number}"))
         row = row_of(store, key)
         assert row is not None
         assert [event.id for event in row.applied] == [f"e:{number}" for number in range(3, MAX_APPLIED + 3)]
@@ -141,8 +147,8 @@ class LifecycleContract:
             mine._replace(content_id="double-digit-addition"),
         ]
         for key in others:
-            store.apply(key, view(Verb.START))
-        store.apply(mine, view(Verb.END, 1, force=True))
+            applied(store, key, view(Verb.START))
+        applied(store, mine, view(Verb.END, 1, force=True))
         rows = [row_of(store, key) for key in others]
         assert [row.status for row in rows if row] == [Status.IN_PROGRESS] * 4
 
@@ -155,16 +161,16 @@ class LifecycleContract:
         user_id = learner()
         variants = {content, content.upper(), content.lower(), f"{content[:255]} "}
         for variant in variants - {content}:
-            store.apply(key_of(user_id, variant), view(Verb.START))
+            applied(store, key_of(user_id, variant), view(Verb.START))
         key = RowKey(user_id, "class-1-maths", "batch-1", content)
-        assert store.apply(key, view(Verb.UPDATE)) is Outcome.NOT_STARTED
-        store.apply(key, view(Verb.END, force=True, details={content: content}, identity=content))
+        assert applied(store, key, view(Verb.UPDATE)) is Outcome.NOT_STARTED
+        applied(store, key, view(Verb.END, force=True, details={content: content}, identity=content))
         row = row_of(store, key)
         assert row is not None
         assert (row.status, row.progress_details, row.applied[0].id) == (2, {content: content}, content)
         kept = key_of(learner(), content)
-        folded(store, kept, kept="archive", status=2)
-        assert store.apply(kept, view(Verb.START)) is Outcome.OLDER
+        folded(store, kept, by="archive", status=2)
+        assert applied(store, kept, view(Verb.START)) is Outcome.OLDER
 
 
 class KeptContract:
@@ -174,8 +180,8 @@ class KeptContract:
     def test_a_kept_completion_is_a_revisit(self, store: Store, learner: Learner, event: ViewEvent) -> None:
         single, batch = key_of(learner()), key_of(learner())
         for key in (single, batch):
-            folded(store, key, kept="archive", status=2)
-        assert store.apply(single, event) is Outcome.OLDER
+            folded(store, key, by="archive", status=2)
+        assert applied(store, single, event) is Outcome.OLDER
         assert store.apply_all(batch.user_id, [(batch, event)]) == [Outcome.OLDER]
         assert row_of(store, single) is row_of(store, batch) is None
 
@@ -183,8 +189,8 @@ class KeptContract:
         single, batch = key_of(learner()), key_of(learner())
         steps = [view(Verb.UPDATE, 1, details={"progress": 50}), view(Verb.END, 2)]
         for key in (single, batch):
-            folded(store, key, kept="import", status=1, progress=20)
-        assert [store.apply(single, step) for step in steps] == [Outcome.APPLIED] * 2
+            folded(store, key, by="import", status=1, progress=20)
+        assert [applied(store, single, step) for step in steps] == [Outcome.APPLIED] * 2
         assert store.apply_all(batch.user_id, [(batch, step) for step in steps]) == [Outcome.APPLIED] * 2
         for key in (single, batch):
             row = row_of(store, key)
@@ -194,7 +200,7 @@ class KeptContract:
     def test_facts_that_are_not_kept_do_not_stand_in_for_a_row(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
         folded(store, key, status=2, version=7)
-        assert store.apply(key, view(Verb.START)) is Outcome.APPLIED
+        assert applied(store, key, view(Verb.START)) is Outcome.APPLIED
 
 
 class MarkContract:
@@ -202,36 +208,39 @@ class MarkContract:
 
     def test_start_and_end_mark_the_context_and_update_does_not(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
-        store.apply(key, view(Verb.START))
+        applied(store, key, view(Verb.START))
         assert tokens(store, key.user_id) == {key.context: 1}
-        store.apply(key, view(Verb.UPDATE, 1, details={"progress": 5}))
+        applied(store, key, view(Verb.UPDATE, 1, details={"progress": 5}))
         assert tokens(store, key.user_id) == {key.context: 1}
-        store.apply(key, view(Verb.END, 2))
+        applied(store, key, view(Verb.END, 2))
         assert tokens(store, key.user_id) == {key.context: 2}
         assert store.marks(key.user_id)[0].marked_at == at(0)
 
     def test_nothing_written_and_nothing_newer_marks_nothing(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
-        assert store.apply(key, view(Verb.END)) is Outcome.NOT_STARTED
-        store.apply(key, view(Verb.END, force=True))
+        assert applied(store, key, view(Verb.END)) is Outcome.NOT_STARTED
+        applied(store, key, view(Verb.END, force=True))
         folded(store, key, status=2, version=1)
-        assert store.apply(key, view(Verb.END, 5)) is Outcome.OLDER
+        assert applied(store, key, view(Verb.END, 5)) is Outcome.OLDER
         assert store.apply_all(key.user_id, [(key, view(Verb.START, 6))]) == [Outcome.OLDER]
         assert tokens(store, key.user_id) == {}
 
     def test_a_revisit_marks_a_row_its_aggregate_has_not_seen(self, store: Store, learner: Learner) -> None:
-        for call in (store.apply, lambda key, event: store.apply_all(key.user_id, [(key, event)])):
+        for call in (
+            store.apply,
+            lambda key, event: store.apply_all(key.user_id, [(key, event)]),
+        ):
             key = key_of(learner())
-            store.apply(key, view(Verb.END, force=True))
+            applied(store, key, view(Verb.END, force=True))
             folded(store, key, status=1, version=0)
             call(key, view(Verb.END, 5))
             assert tokens(store, key.user_id) == {key.context: 1}
 
     def test_a_mark_with_a_new_reason_survives_being_cleared(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
-        store.apply(key, view(Verb.START))
+        applied(store, key, view(Verb.START))
         read = store.marks(key.user_id)[0]
-        store.apply(key, view(Verb.END, 1))
+        applied(store, key, view(Verb.END, 1))
         assert not store.clear_mark(read)
         assert store.clear_mark(store.marks(key.user_id)[0])
         assert store.marks(key.user_id) == []
@@ -240,19 +249,19 @@ class MarkContract:
         ancient = [ContextKey(learner(), "c", "c") for _ in range(3)]
         for age, key in zip((-3e6, -1e6, -2e6), ancient, strict=True):
             store.mark(key, at(age))
-        found = [mark.key for mark in store.oldest_marks(1000, before=at(-5e5)) if mark.key in ancient]
+        found = [mark.key for mark in store.oldest_marks(1000, before=at(-5e5), now=at(0)) if mark.key in ancient]
         assert found == [ancient[0], ancient[2], ancient[1]]
-        assert len(store.oldest_marks(2, before=at(-5e5))) == 2
-        assert ancient[1] not in [mark.key for mark in store.oldest_marks(1000, before=at(-1e6))]
+        assert len(store.oldest_marks(2, before=at(-5e5), now=at(0))) == 2
+        assert ancient[1] not in [mark.key for mark in store.oldest_marks(1000, before=at(-1e6), now=at(0))]
         for key in ancient:
             assert all(store.clear_mark(mark) for mark in store.marks(key.user_id))
 
     def test_every_place_with_progress_is_among_the_learners_contexts(self, store: Store, learner: Learner) -> None:
         user_id = learner()
-        store.apply(RowKey(user_id, "c", "b", "x"), view(Verb.START))
-        store.apply(RowKey(user_id, "x", "x", "x"), view(Verb.END, force=True))
+        applied(store, RowKey(user_id, "c", "b", "x"), view(Verb.START))
+        applied(store, RowKey(user_id, "x", "x", "x"), view(Verb.END, force=True))
         store.apply_all(user_id, [(RowKey(user_id, "a", "b", "y"), view(Verb.START))])
-        store.apply(RowKey(user_id, "n", "n", "n"), view(Verb.UPDATE))
+        applied(store, RowKey(user_id, "n", "n", "n"), view(Verb.UPDATE))
         assert store.contexts(user_id) == [
             ContextKey(user_id, "a", "b"),
             ContextKey(user_id, "c", "b"),
@@ -265,7 +274,7 @@ class ConcurrencyContract:
 
     def test_of_many_starts_at_once_one_writes(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
-        outcomes = together(*[lambda: store.apply(key, view(Verb.START))] * THREADS)
+        outcomes = together(*[lambda: applied(store, key, view(Verb.START))] * THREADS)
         assert Counter(outcomes) == {Outcome.APPLIED: 1, Outcome.OLDER: THREADS - 1}
         row = row_of(store, key)
         assert row is not None
@@ -273,12 +282,12 @@ class ConcurrencyContract:
 
     def test_no_update_is_lost(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
-        store.apply(key, view(Verb.START))
+        applied(store, key, view(Verb.START))
 
         def many(thread: int) -> None:
             for number in range(25):
                 details = {"progress": thread + number, f"t{thread}": number}
-                store.apply(key, view(Verb.UPDATE, 1, details=details, timespent=1.0))
+                applied(store, key, view(Verb.UPDATE, 1, details=details, timespent=1.0))
 
         together(*[lambda thread=thread: many(thread) for thread in range(THREADS)])
         row = row_of(store, key)
@@ -290,8 +299,8 @@ class ConcurrencyContract:
 
     def test_the_same_event_from_many_phones_counts_once(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
-        store.apply(key, view(Verb.START))
-        single = [lambda: store.apply(key, view(Verb.UPDATE, timespent=5, identity="e:1"))] * 4
+        applied(store, key, view(Verb.START))
+        single = [lambda: applied(store, key, view(Verb.UPDATE, timespent=5, identity="e:1"))] * 4
         batch = [lambda: store.apply_all(key.user_id, [(key, view(Verb.UPDATE, timespent=5, identity="e:1"))])[0]] * 4
         assert Counter(together(*single, *batch)) == {Outcome.APPLIED: 1, Outcome.DUPLICATE: 7}
         row = row_of(store, key)
@@ -302,10 +311,10 @@ class ConcurrencyContract:
         for _ in range(8):
             key = key_of(learner())
             calls = [
-                lambda key=key: store.apply(key, view(Verb.START, 1)),
-                lambda key=key: store.apply(key, view(Verb.UPDATE, 2, details={"progress": 70})),
-                lambda key=key: store.apply(key, view(Verb.END, 9, client=5, force=True)),
-                lambda key=key: store.apply(key, view(Verb.END, 9, client=4, force=True)),
+                lambda key=key: applied(store, key, view(Verb.START, 1)),
+                lambda key=key: applied(store, key, view(Verb.UPDATE, 2, details={"progress": 70})),
+                lambda key=key: applied(store, key, view(Verb.END, 9, client=5, force=True)),
+                lambda key=key: applied(store, key, view(Verb.END, 9, client=4, force=True)),
                 lambda key=key: store.apply_all(
                     key.user_id, [(key, view(Verb.START)), (key, view(Verb.END, client=3))]
                 )[1],
@@ -332,9 +341,9 @@ class ConcurrencyContract:
             *[lambda: store.apply_all(user_id, ends)] * 2,
             *[lambda: store.apply_all(user_id, ends[::-1])] * 2,
             *[lambda order=order: store.apply_all(user_id, updates(order)) for order in (1, -1)],
-            *[lambda key=key: store.apply(key, view(Verb.START)) for key in keys[:2]],
+            *[lambda key=key: applied(store, key, view(Verb.START)) for key in keys[:2]],
         )
-        rows = store.context(keys[0].context).rows
+        rows = store.sources(keys[0].context).rows
         assert [(row.status, row.key) for row in rows] == [(Status.COMPLETED, key) for key in sorted(keys)]
 
     def test_every_mark_made_during_folds_is_there_or_was_folded_after(self, store: Store, learner: Learner) -> None:
@@ -346,13 +355,13 @@ class ConcurrencyContract:
         def folds() -> None:
             while not done.is_set():
                 for mark in store.marks(user_id):
-                    seen = len(store.context(mark.key).rows)
+                    seen = len(store.sources(mark.key).rows)
                     if store.clear_mark(mark):
                         seen_when_cleared.append(seen)
 
         def writes() -> None:
             for key in keys:
-                store.apply(key, view(Verb.START))
+                applied(store, key, view(Verb.START))
             done.set()
 
         together(folds, writes)
@@ -383,7 +392,7 @@ class ReadContract:
         )
         assert store.import_rows(ImportBatch(at=at(2), rows=[row])) == 1
         assert store.rows([row.key, key_of(user_id, "do_2")]) == [row]
-        assert store.context(row.key.context).rows == [row]
+        assert store.sources(row.key.context).rows == [row]
         assert store.rows([]) == []
 
     def test_attempts_come_back_with_every_question(self, store: Store, learner: Learner) -> None:
@@ -394,7 +403,7 @@ class ReadContract:
         attempt = Attempt(key_of(learner()), "a:1", 1.33, 3.0, "1.33/3.0", at(0), at(1), at(2), (question,))
         store.import_rows(ImportBatch(at=at(2), attempts=[attempt]))
         assert store.attempts([attempt.key]) == [attempt]
-        assert store.context(attempt.key.context).attempts == [attempt]
+        assert store.sources(attempt.key.context).attempts == [attempt]
         assert store.attempts([attempt.key._replace(context_id="batch-2")]) == []
 
     def test_aggregates_and_enrolments_come_back_as_they_were_given(self, store: Store, learner: Learner) -> None:
@@ -410,15 +419,17 @@ class ReadContract:
             version=1,
         )
         enrolment = Enrolment(
-            user_id, "class-1-maths", "batch-1", enrolled_date=at(0), status=Status.IN_PROGRESS, progress=1,
+            user_id, "class-1-maths", "batch-2", enrolled_date=at(0), status=Status.IN_PROGRESS, progress=1,
             completion_percentage=33, content_status={"do_1": 2}, updated_at=at(1), last_content_access_time=at(1),
             issued_certificates=({"name": "Well done", "identifier": "c-1"},), last_read_content_id="do_1",
             last_read_content_status=2, added_by="rahul",
         )  # fmt: skip
         store.import_rows(ImportBatch(at=at(2), aggs=[agg], enrolments=[enrolment]))
-        assert store.aggs([key, key._replace(context_id="batch-2")]) == {key: agg}
+        assert store.aggs([key, key._replace(context_id="batch-3")]) == {key: agg}
+        assert store.enrolment(enrolment.key) == enrolment
         assert store.enrolments(user_id) == [enrolment]
-        assert store.context(key).agg == agg
+        assert store.sources(key).agg == agg
+        assert store.aggs([enrolment.key])[enrolment.key].kept["do_1"]["status"] == 2
 
     def test_a_batch_lists_its_learners_by_date_and_id(self, store: Store, learner: Learner) -> None:
         batch_id = learner("batch")
@@ -459,7 +470,7 @@ class ImportContract:
 
     def test_the_greater_wins_over_a_live_row(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
-        store.apply(key, view(Verb.END, 10, force=True))
+        applied(store, key, view(Verb.END, 10, force=True))
         weaker = Consumption(key, Status.IN_PROGRESS, 40, at(1), at(1), timespent=3, view_count=5)
         store.import_rows(ImportBatch(at=at(20), rows=[weaker]))
         row = row_of(store, key)
@@ -481,7 +492,7 @@ class ImportContract:
         together(
             lambda: store.import_rows(ImportBatch(at=at(9), rows=rows)),
             lambda: store.import_rows(ImportBatch(at=at(9), rows=rows[::-1])),
-            *[lambda key=key: store.apply(key, view(Verb.END, 5, force=True)) for key in keys],
+            *[lambda key=key: applied(store, key, view(Verb.END, 5, force=True)) for key in keys],
         )
         for key in keys:
             row = row_of(store, key)

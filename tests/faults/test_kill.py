@@ -85,7 +85,7 @@ def test_no_acknowledged_write_is_lost_when_everything_is_killed(
             marks = server.manage(
                 "shell", "-v0", "-c",
                 "from viewer.store import get_store; from common import timestamps;"
-                "print(*{mark.key.user_id for mark in get_store().oldest_marks(100000, timestamps.now())})",
+                "print(*{mark.key.user_id for mark in get_store().oldest_marks(100000, timestamps.now(), timestamps.now())})",
             )  # fmt: skip
             assert set(users) <= set(marks.stdout.split()), marks.stderr
             assert server.stop() == 0

@@ -3,9 +3,9 @@
 from functools import cache
 
 from viewer.store.orm import OrmStore
-from viewer.store.port import ContextRead, ImportBatch, Store
+from viewer.store.port import Applied, ImportBatch, Store
 
-__all__ = ["ContextRead", "ImportBatch", "Store", "get_store"]
+__all__ = ["Applied", "ImportBatch", "Store", "get_store"]
 
 
 @cache

@@ -54,6 +54,7 @@ AGG = (
     "content_status",
     "agg_details",
     "agg_last_updated",
+    "kept",
     "version",
 )
 ENROLMENT_KEY = ("userid", "courseid", "batchid")
@@ -220,14 +221,14 @@ def agg_key_values(key: ContextKey) -> tuple[str, str, str, str]:
 
 def agg_values(agg: ActivityAgg) -> tuple[Any, ...]:
     """Values in the order of AGG."""
-    maps = (agg.agg, agg.aggregates, agg.content_status, agg.agg_details, agg.agg_last_updated)
+    maps = (agg.agg, agg.aggregates, agg.content_status, agg.agg_details, agg.agg_last_updated, agg.kept)
     return (*agg_key_values(agg.key), *map(to_json, maps), agg.version)
 
 
 def agg_from(columns: Sequence[Any]) -> ActivityAgg:
     """The aggregate of these columns, in the order of AGG."""
     _, collection_id, user_id, context_id = columns[:4]
-    agg, aggregates, content_status, details, updated = map(from_json, columns[4:9])
+    agg, aggregates, content_status, details, updated, kept = map(from_json, columns[4:10])
     return ActivityAgg(
         key=ContextKey(user_id, collection_id, context_id),
         agg=agg,
@@ -235,7 +236,8 @@ def agg_from(columns: Sequence[Any]) -> ActivityAgg:
         content_status=content_status,
         agg_details=details,
         agg_last_updated=updated,
-        version=columns[9],
+        kept=kept,
+        version=columns[10],
     )
 
 

@@ -1,22 +1,22 @@
 """The tables an import writes, each with its key, its columns and the merge of two accounts of one row."""
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from common.rows import ActivityAgg, Consumption, Enrolment, RowKey, Status
 from common.timestamps import from_epoch_ms
 from viewer import merging
-from viewer.store import codec
+from viewer.store import codec, sql
+from viewer.store.database import Database
 from viewer.store.port import ImportBatch
 from viewer.store.sql import UCC
 
 BUCKETS = 64
-BY_BATCH_KEY = ("batchid", "bucket", "enrolled_date", "userid")
+BY_BATCH_KEY = ("batchid", "bucket", "enrolled_date", "userid", "courseid")
 BY_BATCH = (
     *BY_BATCH_KEY,
-    "courseid",
     "active",
     "status",
     "completionpercentage",
@@ -67,10 +67,11 @@ KeyOf = Callable[[Any], tuple[str, ...]]
 
 def tables(batch: ImportBatch) -> Iterator[tuple[Table, KeyOf, Sequence[Any]]]:
     """Each table the batch has rows for, with the key a row has there. Rows before marks, always in this order."""
+    told = [agg for agg in map(merging.kept_of, batch.enrolments) if agg is not None]
     yield CONSUMPTION, lambda row: tuple(row.key), batch.rows
     yield ATTEMPTS, lambda row: (*row.key, row.attempt_id), batch.attempts
     yield ENROLMENTS, lambda row: tuple(row.key), batch.enrolments
-    yield AGGS, lambda row: codec.agg_key_values(row.key), batch.aggs
+    yield AGGS, lambda row: codec.agg_key_values(row.key), [*batch.aggs, *told]
 
 
 def merge_all(
@@ -124,7 +125,7 @@ def enrolment_from_batch(columns: Sequence[Any]) -> Enrolment:
 
 def thawed(key: RowKey, agg: ActivityAgg) -> Consumption:
     """The row that only its aggregate keeps, as far as it is known there; version 0: it is not stored."""
-    facts = agg.agg_details[key.content_id]
+    facts = agg.kept[key.content_id]
     status = Status(facts["status"])
     completed = facts.get("lastCompletedTime")
     accessed = facts.get("lastAccessTime")
@@ -143,3 +144,16 @@ def thawed(key: RowKey, agg: ActivityAgg) -> Consumption:
         timespent=float(facts.get("timespent") or 0.0),
         version=0,
     )
+
+
+def save_by_batch(database: Database, enrolments: Iterable[Enrolment]) -> None:
+    """Writes what reports read of these enrolments; one without a date is in no batch's list yet."""
+    rows = [by_batch_values(enrolment) for enrolment in enrolments if enrolment.enrolled_date]
+    if not rows:
+        return
+    # The date is part of the key: an earlier one found later would leave a second entry of the learner.
+    database.many(
+        "DELETE FROM enrolments_by_batch WHERE batchid = %s AND bucket = %s AND userid = %s AND courseid = %s",
+        [(row[0], row[1], row[3], row[4]) for row in rows],
+    )
+    database.many(sql.upsert(database.dialect, "enrolments_by_batch", BY_BATCH, BY_BATCH_KEY), rows)

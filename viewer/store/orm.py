@@ -23,7 +23,8 @@ from common.timestamps import to_epoch_ms
 from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
 from viewer.store import codec, imports, sql
 from viewer.store.database import MAX_TRIES, Database, LostRace, available
-from viewer.store.port import ContextRead, ImportBatch
+from viewer.store.folds import FoldTables
+from viewer.store.port import Applied, ImportBatch
 
 _MARK = ("userid", "collectionid", "contextid", "token", "marked_at")
 _BATCH_COLUMNS = (
@@ -39,47 +40,47 @@ _BATCH_COLUMNS = (
 )
 
 
-class OrmStore:
+class OrmStore(FoldTables):
     """Implements `viewer.store.port.Store`. `using`: the alias of the database."""
 
     def __init__(self, using: str = "default") -> None:
-        self._db = Database(using)
+        super().__init__(Database(using))
 
     # --- single events ---------------------------------------------------------------------------------------
 
-    def apply(self, key: RowKey, event: ViewEvent) -> Outcome:
+    def apply(self, key: RowKey, event: ViewEvent) -> Applied:
         """See the port."""
         with available(), self._db.turn():
             for _ in range(MAX_TRIES):
-                if self._write(key, event):
-                    return Outcome.APPLIED
-                outcome = self._why_not_written(key, event)
-                if outcome is not None:
-                    return outcome
-        return self.apply_all(key.user_id, [(key, event)])[0]
+                if written := self._write(key, event):
+                    return written
+                unwritten = self._why_not_written(key, event)
+                if unwritten is not None:
+                    return unwritten
+        return Applied(self.apply_all(key.user_id, [(key, event)])[0], new_mark=True)
 
-    def _write(self, key: RowKey, event: ViewEvent) -> bool:
-        """True when one statement wrote the row."""
+    def _write(self, key: RowKey, event: ViewEvent) -> Applied | None:
+        """What one statement wrote; None when it wrote nothing."""
         match event.verb:
             case Verb.START:
-                return self._insert(key, event) or (event.details is not None and self._update(key, event))
+                inserted = self._insert(key, event)
+                return inserted or (self._update(key, event) if event.details is not None else None)
             case Verb.UPDATE:
                 return self._update(key, event)
             case Verb.END:
-                return self._end(key, event) or (event.force and self._insert(key, event))
+                return self._end(key, event) or (self._insert(key, event) if event.force else None)
 
-    def _insert(self, key: RowKey, event: ViewEvent) -> bool:
+    def _insert(self, key: RowKey, event: ViewEvent) -> Applied | None:
         row, _ = fold(key, None, event)
         assert row is not None
         values = [
             *codec.consumption_values(row),
             *codec.agg_key_values(key.context),
             key.content_id,
-            key.content_id,
         ]
         return self._write_and_mark(sql.insert_if_absent(self._db.dialect), values, key, event.at, new_row=True)
 
-    def _update(self, key: RowKey, event: ViewEvent) -> bool:
+    def _update(self, key: RowKey, event: ViewEvent) -> Applied | None:
         merge, values = self._merge(event)
         unseen, unseen_values = self._unseen(event)
         statement = (
@@ -88,7 +89,7 @@ class OrmStore:
         )
         values = [*values, *key, *unseen_values]
         if event.verb is Verb.UPDATE:
-            return self._db.execute(statement, values) > 0
+            return Applied(Outcome.APPLIED) if self._db.execute(statement, values) else None
         return self._write_and_mark(statement, values, key, event.at, new_row=False)
 
     def _merge(self, event: ViewEvent) -> tuple[list[str], list[Any]]:
@@ -129,7 +130,7 @@ class OrmStore:
         since = to_epoch_ms(event.repeats_since) if event.repeats_since else 0
         return f" AND NOT {self._db.dialect.seen}", [event.identity.id, since]
 
-    def _end(self, key: RowKey, event: ViewEvent) -> bool:
+    def _end(self, key: RowKey, event: ViewEvent) -> Applied | None:
         """Completes a row in progress; on a completed one takes an earlier client time, or makes a carried row own."""
         dialect, time = self._db.dialect, self._db.dialect.time
         merge, values = self._merge(replace(event, progress=None, identity=None))
@@ -159,7 +160,7 @@ class OrmStore:
         values = [*values, *key, *([event.completed_time] if event.client_timed else []), *unseen_values]
         return self._write_and_mark(statement, values, key, event.at, new_row=False)
 
-    def _why_not_written(self, key: RowKey, event: ViewEvent) -> Outcome | None:
+    def _why_not_written(self, key: RowKey, event: ViewEvent) -> Applied | None:
         """What the row says about an event that wrote nothing; None when it changed meanwhile: try again."""
         rows = self.rows([key])
         if not rows:
@@ -167,36 +168,37 @@ class OrmStore:
         _, outcome = fold(key, rows[0], event)
         if outcome is Outcome.APPLIED:
             return None
-        self._db.execute(sql.mark_if_newer(self._db.dialect), [*key.context, event.at, *key])
-        return outcome
+        marked = self._db.execute(sql.mark_if_newer(self._db.dialect), [*key.context, event.at, *key])
+        return Applied(outcome, new_mark=marked > 0)
 
-    def _why_absent(self, key: RowKey, event: ViewEvent) -> Outcome | None:
+    def _why_absent(self, key: RowKey, event: ViewEvent) -> Applied | None:
         """An absent row may be one that only its aggregate keeps: archived, or imported without rows."""
         kept = _kept(self.aggs([key.context]).get(key.context), key)
         if kept is None:
-            return fold(key, None, event)[1] if event.verb is not Verb.START else None
+            return Applied(fold(key, None, event)[1]) if event.verb is not Verb.START else None
         if kept is Status.COMPLETED:
-            return Outcome.OLDER
+            return Applied(Outcome.OLDER)
         # Started elsewhere: the row comes back as it was known, and the event is tried again.
         self._insert(key, replace(event, verb=Verb.START, details=None, timespent=0.0, identity=None))
         return None
 
     def _write_and_mark(
         self, statement: str, values: Sequence[Any], key: RowKey, at: datetime, *, new_row: bool
-    ) -> bool:
-        """`statement`, and where it wrote the row, its mark and its context: all or nothing."""
+    ) -> Applied | None:
+        """`statement`, and where it wrote the row, its mark and its context: all or nothing; None: nothing."""
         marked = [*key.context, at]
         if self._db.dialect.one_statement:
             placed = list(key.context) if new_row else []
             whole = sql.with_followups(statement, new_row=new_row)
-            return bool(self._db.one(whole, [*values, *marked, *placed])[0])
+            written, token = self._db.one(whole, [*values, *marked, *placed])
+            return Applied(Outcome.APPLIED, new_mark=token == 1) if written else None
         with self._db.atomic():
             if not self._db.execute(statement, values):
-                return False
-            self._db.execute(sql.mark(), marked)
+                return None
+            (token,) = self._db.one(f"{sql.mark()} RETURNING token", marked)
             if new_row:
                 self._db.execute(sql.register_context(), list(key.context))
-            return True
+            return Applied(Outcome.APPLIED, new_mark=token == 1)
 
     # --- batches -------------------------------------------------------------------------------------------------
 
@@ -248,7 +250,7 @@ class OrmStore:
             self._save(table, new, new=True)
             self._save(table, old, new=False)
             if table is imports.ENROLMENTS:
-                self._save_by_batch([*new, *old])
+                imports.save_by_batch(self._db, [*new, *old])
             count += len(new) + len(old)
             changed |= {row.key.context if isinstance(row.key, RowKey) else row.key for row in (*new, *old)}
         self._mark_all(dict.fromkeys(changed, batch.at))
@@ -270,18 +272,6 @@ class OrmStore:
         )
         if new and written < len(rows):
             raise LostRace
-
-    def _save_by_batch(self, enrolments: Iterable[Enrolment]) -> None:
-        rows = [imports.by_batch_values(enrolment) for enrolment in enrolments if enrolment.enrolled_date]
-        if rows:
-            # The date is part of the key: an earlier one found later would leave a second entry of the learner.
-            self._db.many(
-                "DELETE FROM enrolments_by_batch WHERE batchid = %s AND bucket = %s AND userid = %s AND courseid = %s",
-                [(row[0], row[1], row[3], row[4]) for row in rows],
-            )
-            self._db.many(
-                sql.upsert(self._db.dialect, "enrolments_by_batch", imports.BY_BATCH, imports.BY_BATCH_KEY), rows
-            )
 
     def _mark_all(self, marks: dict[ContextKey, datetime]) -> None:
         if marks:
@@ -306,22 +296,6 @@ class OrmStore:
         values = [codec.agg_key_values(key) for key in keys]
         found = self._read(imports.AGGS, values)
         return {agg.key: agg for agg in found}
-
-    def context(self, key: ContextKey) -> ContextRead:
-        """See the port."""
-        rows = sql.select(sql.UCC, codec.CONSUMPTION, sql.matches(codec.CONSUMPTION_KEY[:3]), ("contentid",))
-        attempts = sql.select(
-            "assessment_aggregator",
-            codec.ATTEMPT,
-            "user_id = %s AND collection_id = %s AND context_id = %s",
-            ("content_id", "attempt_id"),
-        )
-        with available():
-            return ContextRead(
-                rows=[codec.consumption_from(row) for row in self._db.all(rows, key)],
-                attempts=[codec.attempt_from(row) for row in self._db.all(attempts, key)],
-                agg=self.aggs([key]).get(key),
-            )
 
     def contexts(self, user_id: str) -> list[ContextKey]:
         """See the port."""
@@ -348,26 +322,32 @@ class OrmStore:
         with available():
             return [_stale_mark(row) for row in self._db.all(statement, [user_id])]
 
-    def oldest_marks(self, limit: int, before: datetime) -> list[StaleMark]:
+    def oldest_marks(self, limit: int, before: datetime, now: datetime) -> list[StaleMark]:
         """See the port."""
-        statement = (
-            sql.select("stale_marks", _MARK, f"marked_at < {self._db.dialect.time}", ("marked_at",)) + " LIMIT %s"
-        )
+        time = self._db.dialect.time
+        where = f"marked_at < {time} AND (not_before IS NULL OR not_before <= {time})"
+        statement = sql.select("stale_marks", _MARK, where, ("marked_at",)) + " LIMIT %s"
         with available():
-            return [_stale_mark(row) for row in self._db.all(statement, [before, limit])]
+            return [_stale_mark(row) for row in self._db.all(statement, [before, now, limit])]
 
     # --- marks ---------------------------------------------------------------------------------------------------
 
     def mark(self, key: ContextKey, at: datetime) -> None:
         """See the port."""
-        with available():
+        with available(), self._db.turn():
             self._db.execute(sql.mark(), [*key, at])
 
     def clear_mark(self, mark: StaleMark) -> bool:
         """See the port."""
         statement = f"DELETE FROM stale_marks WHERE {sql.matches(_MARK[:4])}"
-        with available():
+        with available(), self._db.turn():
             return self._db.execute(statement, [*mark.key, mark.token]) > 0
+
+    def defer_mark(self, mark: StaleMark, until: datetime) -> None:
+        """See the port."""
+        statement = f"UPDATE stale_marks SET not_before = {self._db.dialect.time} WHERE {sql.matches(_MARK[:4])}"
+        with available(), self._db.turn():
+            self._db.execute(statement, [until, *mark.key, mark.token])
 
     # --- plumbing --------------------------------------------------------------------------------------------
 
@@ -394,8 +374,8 @@ def _unless_completed(clause: str) -> str:
 
 def _kept(agg: ActivityAgg | None, key: RowKey) -> Status | None:
     """The status that only the aggregate keeps for this content, or None."""
-    facts = agg.agg_details.get(key.content_id) if agg else None
-    return Status(facts["status"]) if facts and facts.get("kept") else None
+    facts = agg.kept.get(key.content_id) if agg else None
+    return Status(facts.get("status") or 0) or None if facts else None
 
 
 def _newer(row: Consumption | None, agg: ActivityAgg | None) -> bool:

@@ -21,21 +21,22 @@ from typing import Protocol
 
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, StaleMark
 from viewer.lifecycle import Outcome, ViewEvent
+from viewer.outbox import OutboxEvent
+from viewer.progress import Folded, Sources
 
 
 @dataclass(frozen=True, slots=True)
-class ContextRead:
-    """What one context holds: its rows, its attempts and its aggregate (None when it was never folded)."""
+class Applied:
+    """What became of one event. new_mark: its context was not marked before, so somebody has to be woken."""
 
-    rows: list[Consumption]
-    attempts: list[Attempt]
-    agg: ActivityAgg | None
+    outcome: Outcome
+    new_mark: bool = False
 
 
 class Store(Protocol):
     """The learner's tables."""
 
-    def apply(self, key: RowKey, event: ViewEvent) -> Outcome:
+    def apply(self, key: RowKey, event: ViewEvent) -> Applied:
         """Does to the row of `key` what `viewer.lifecycle.fold` says, as one atomic conditional write.
 
         Events on one row are serialised: of any number of concurrent calls each sees the row as some order of the
@@ -58,8 +59,11 @@ class Store(Protocol):
         """The rows of one learner with these keys, in no particular order; absent ones are left out. One query."""
         ...
 
-    def context(self, key: ContextKey) -> ContextRead:
-        """Everything in one context. Rows are ordered by content id. A fixed number of partition reads."""
+    def sources(self, key: ContextKey) -> Sources:
+        """Everything a fold of one context starts from, but the hierarchy. The aggregate is read before the rows.
+
+        Rows and attempts are ordered by content (and attempt) id. A fixed number of partition reads.
+        """
         ...
 
     def aggs(self, keys: Sequence[ContextKey]) -> dict[ContextKey, ActivityAgg]:
@@ -86,8 +90,11 @@ class Store(Protocol):
         """The learner's contexts that wait for a fold, by key. One partition read."""
         ...
 
-    def oldest_marks(self, limit: int, before: datetime) -> list[StaleMark]:
-        """At most `limit` marks of all learners made before `before`, oldest first: what a sweep serves."""
+    def oldest_marks(self, limit: int, before: datetime, now: datetime) -> list[StaleMark]:
+        """At most `limit` marks of all learners made before `before`, oldest first: what a sweep serves.
+
+        Marks that were deferred beyond `now` are left out.
+        """
         ...
 
     def mark(self, key: ContextKey, at: datetime) -> None:
@@ -96,6 +103,44 @@ class Store(Protocol):
 
     def clear_mark(self, mark: StaleMark) -> bool:
         """Takes the mark away unless a new reason came since it was read. True when it is gone."""
+        ...
+
+    def defer_mark(self, mark: StaleMark, until: datetime) -> None:
+        """Hides the mark from `oldest_marks` until then, unless a new reason came since it was read."""
+        ...
+
+    def enrolment(self, key: ContextKey) -> Enrolment | None:
+        """The learner's enrolment in this context, active or not; None when there never was one. One read."""
+        ...
+
+    def save_enrolment(self, enrolment: Enrolment, expected_version: int, at: datetime) -> bool:
+        """Stores the enrolment and marks its context, if the stored one still has `expected_version` (0: is absent).
+
+        False when another writer was first: read again. The batch's list follows in the same transaction.
+        """
+        ...
+
+    def save_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
+        """Keeps the newer account of one attempt (equally old: the higher total), its first `created_on` always.
+
+        APPLIED, and the context marked and registered with it; OLDER when the stored one already says as much.
+        """
+        ...
+
+    def save_fold(self, sources: Sources, folded: Folded, events: Sequence[OutboxEvent]) -> bool:
+        """Stores what a fold of `sources` says: its events, the enrolment and the aggregate.
+
+        False, and nothing stored, when the aggregate or the enrolment changed since `sources` were read. An event
+        whose id is there already is not written again. Events are durable before the status that causes them.
+        """
+        ...
+
+    def unpublished(self, limit: int) -> list[OutboxEvent]:
+        """At most `limit` events nobody has published yet, oldest first."""
+        ...
+
+    def mark_published(self, ids: Sequence[str], at: datetime) -> None:
+        """Takes these events out of `unpublished`."""
         ...
 
     def import_rows(self, batch: "ImportBatch") -> int:

@@ -58,7 +58,7 @@ POSTGRESQL = Dialect(
     seen="EXISTS (SELECT 1 FROM jsonb_array_elements(ucc.applied) AS e(item)"
     " WHERE item->>'id' = %s AND (item->>'at')::bigint > %s)",
     append="((CASE WHEN jsonb_array_length(ucc.applied) >= 32 THEN ucc.applied - 0 ELSE ucc.applied END) || %s::jsonb)",
-    kept="(a.agg_details -> %s ->> 'kept') IS NOT NULL AND (a.agg_details -> %s ->> 'status') = '2'",
+    kept="(a.kept -> %s ->> 'status') = '2'",
     row_version="(a.agg_details -> ucc.contentid ->> 'version')::int",
     merge="({older} || {newer})",
 )
@@ -74,10 +74,7 @@ SQLITE = Dialect(
     append="json_insert(CASE WHEN json_array_length(ucc.applied) >= 32 THEN json_remove(ucc.applied, '$[0]')"
     " ELSE ucc.applied END, '$[#]', json(%s))",
     # json_each compares keys exactly; a path would read ids with quotes, dots or a leading digit in its own way.
-    kept="EXISTS (SELECT 1 FROM json_each(a.agg_details) e"
-    " WHERE e.key = %s AND json_extract(e.value, '$.kept') IS NOT NULL)"
-    " AND EXISTS (SELECT 1 FROM json_each(a.agg_details) e"
-    " WHERE e.key = %s AND json_extract(e.value, '$.status') = 2)",
+    kept="EXISTS (SELECT 1 FROM json_each(a.kept) e WHERE e.key = %s AND json_extract(e.value, '$.status') = 2)",
     row_version="(SELECT json_extract(e.value, '$.version') FROM json_each(a.agg_details) e"
     " WHERE e.key = ucc.contentid)",
     merge="viewer_merge({older}, {newer})",
@@ -94,8 +91,17 @@ def adapt(dialect: Dialect, values: Sequence[Any]) -> list[Any]:
 def holders(dialect: Dialect, columns: Sequence[str]) -> str:
     """One placeholder for each column, cast where PostgreSQL could not guess the type."""
     json_columns = {"progressdetails", "applied", "questions", "agg", "aggregates", "content_status", "agg_details"}
-    json_columns |= {"agg_last_updated", "contentstatus", "issued_certificates"}
-    times = {"created_on", "last_attempted_on", "updated_on", "enrolled_date", "completedon", "datetime", "marked_at"}
+    json_columns |= {"agg_last_updated", "kept", "payload", "contentstatus", "issued_certificates"}
+    times = {
+        "created_on",
+        "last_attempted_on",
+        "updated_on",
+        "enrolled_date",
+        "completedon",
+        "datetime",
+        "marked_at",
+        "created_at",
+    }
 
     def holder(column: str) -> str:
         if column in json_columns:
@@ -113,7 +119,7 @@ def matches(columns: Sequence[str], alias: str = "") -> str:
 
 
 def insert_if_absent(dialect: Dialect) -> str:
-    """A new consumption row, unless it is there or its aggregate keeps its completion. Values, agg key, content x2."""
+    """A new consumption row, unless it is there or its aggregate keeps its completion. Values, agg key, content."""
     return (
         f"INSERT INTO {UCC} ({', '.join(codec.CONSUMPTION)}) SELECT {holders(dialect, codec.CONSUMPTION)}"
         f" WHERE NOT EXISTS (SELECT 1 FROM user_activity_agg a WHERE {matches(codec.AGG_KEY, 'a.')}"
@@ -122,7 +128,7 @@ def insert_if_absent(dialect: Dialect) -> str:
 
 
 def mark(source: str = "") -> str:
-    """One more reason to fold a context. Values: key, time."""
+    """One more reason to fold a context; the mark's token, 1 for a new mark. Values: key, time."""
     return (
         f"INSERT INTO stale_marks (userid, collectionid, contextid, marked_at, token) SELECT %s, %s, %s, %s, 1{source}"
         " WHERE true ON CONFLICT (userid, collectionid, contextid) DO UPDATE SET token = stale_marks.token + 1"
@@ -150,17 +156,25 @@ def register_context(source: str = "") -> str:
 
 
 def with_followups(write: str, *, new_row: bool) -> str:
-    """PostgreSQL: `write`, its mark and, for a new row, its context as one statement that counts written rows."""
-    parts = [f"written AS ({write} RETURNING 1)", f"marked AS ({mark(' FROM written')} RETURNING 1)"]
+    """PostgreSQL: `write`, its mark and, for a new row, its context as one statement; rows written, mark's token."""
+    parts = [f"written AS ({write} RETURNING 1)", f"marked AS ({mark(' FROM written')} RETURNING token)"]
     if new_row:
         parts.append(f"placed AS ({register_context(' FROM marked')})")
-    return f"WITH {', '.join(parts)} SELECT count(*) FROM written"
+    return f"WITH {', '.join(parts)} SELECT (SELECT count(*) FROM written), (SELECT token FROM marked)"
 
 
 def upsert(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
     """Every column as given, over whatever the row held. The caller holds the row's lock."""
     sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
     return f"{insert(dialect, table, columns, key)} DO UPDATE SET {sets}"
+
+
+def update(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
+    """Every column but the key, if the row still has the version it was read with. Values: columns, key, version."""
+    rest = [column for column in columns if column not in key]
+    placeholders = holders(dialect, rest).split(", ")
+    sets = ", ".join(f"{column} = {placeholder}" for column, placeholder in zip(rest, placeholders, strict=True))
+    return f"UPDATE {table} SET {sets} WHERE {matches(key)} AND version = %s"
 
 
 def insert_new(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:

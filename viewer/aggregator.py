@@ -1,0 +1,123 @@
+"""Folds marked contexts: reads rows, adds them up, saves the aggregate and the enrolment, clears the mark.
+
+Runs inside a worker's task, in a sweep, in a command and in a read whose learner has a pending mark: always this.
+Two folds of one context at once are harmless: each save is conditional on the aggregate's version, read before the
+rows, and the loser reads again.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from catalogue import api as catalogue
+from common import timestamps
+from common.rows import ContextKey, StaleMark
+from viewer import outbox, progress
+from viewer.store import get_store
+
+logger = logging.getLogger("viewer.aggregator")
+MAX_TRIES = 8
+INLINE_LIMIT = 50  # contexts a read folds before it answers; the worker takes the rest
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run did.
+
+    folded: contexts read and added up; saved: those that had changed; completed: enrolments it completed; waiting:
+    contexts whose tree is not known yet; retired: marks dropped with their retired collection; busy: given up for now.
+    """
+
+    folded: int = 0
+    saved: int = 0
+    completed: int = 0
+    waiting: int = 0
+    retired: int = 0
+    busy: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Counts `other` in."""
+        self.folded += other.folded
+        self.saved += other.saved
+        self.completed += other.completed
+        self.waiting += other.waiting
+        self.retired += other.retired
+        self.busy += other.busy
+
+
+def fold_learner(user_id: str, now: datetime) -> Tally:
+    """Folds every marked context of one learner until none is marked or nothing more can be done now."""
+    tally = Tally()
+    seen: set[tuple[ContextKey, int]] = set()
+    for _ in range(MAX_TRIES):
+        marks = [mark for mark in get_store().marks(user_id) if (mark.key, mark.token) not in seen]
+        if not marks:
+            break
+        for mark in marks:
+            seen.add((mark.key, mark.token))
+            tally.add(serve(mark, now))
+    return tally
+
+
+def fold_pending(keys: Iterable[ContextKey], now: datetime) -> None:
+    """Folds those of one learner's contexts that are marked: what a read does before it answers. Bounded."""
+    wanted = set(keys)
+    if not wanted:
+        return
+    user_id = next(iter(wanted)).user_id
+    marks = [mark for mark in get_store().marks(user_id) if mark.key in wanted]
+    for mark in sorted(marks, key=lambda mark: mark.marked_at)[:INLINE_LIMIT]:
+        serve(mark, now)
+
+
+def serve(mark: StaleMark, now: datetime) -> Tally:
+    """Folds one marked context; clears its mark unless a new reason came, or defers it while its tree is not known."""
+    tally = fold_context(mark.key, now)
+    store = get_store()
+    if tally.busy:
+        return tally
+    if tally.waiting:
+        facts = catalogue.collections([mark.key.collection_id]).get(mark.key.collection_id)
+        if facts is not None and facts.status == "Retired":
+            tally.retired += store.clear_mark(mark)
+        else:
+            store.defer_mark(mark, now + timedelta(seconds=settings.VIEWER_UNKNOWN_TREE_SECONDS))
+        return tally
+    store.clear_mark(mark)
+    return tally
+
+
+def fold_context(key: ContextKey, now: datetime) -> Tally:
+    """Adds up one context and saves it, where anything changed."""
+    store = get_store()
+    tally = Tally(folded=1)
+    for _ in range(MAX_TRIES):
+        sources = store.sources(key)
+        sources = progress.with_hierarchy(sources, catalogue.hierarchy(key.collection_id))
+        folded = progress.fold(sources, now, reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
+        tally.waiting = int(sources.hierarchy is None and not sources.organic)
+        if (
+            sources.agg.version
+            and progress.same_facts(folded.agg, sources.agg)
+            and folded.enrolment == sources.enrolment
+        ):
+            return tally
+        events = outbox.completion_events(folded.enrolment, now) if folded.completed and folded.enrolment else []
+        if store.save_fold(sources, folded, events):
+            tally.saved, tally.completed = 1, int(folded.completed)
+            return tally
+    logger.warning("context is too busy to fold", extra={"collection_id": key.collection_id})
+    tally.busy = 1
+    return tally
+
+
+def sweep(limit: int, older_than: timedelta) -> Tally:
+    """Serves the oldest marks, whatever became of their messages: at most `limit` of them."""
+    now = timestamps.now()
+    tally = Tally()
+    for mark in get_store().oldest_marks(limit, before=now - older_than, now=now):
+        tally.add(serve(mark, now))
+    return tally

@@ -1,0 +1,342 @@
+"""What one learner's rows in one context add up to: statuses, counts, scores, completion. Pure.
+
+Everything is computed anew from rows, attempts and what is kept without rows, never from the last result; so a fold
+that runs twice, late or after another gives the same. The one thing that is remembered is that an enrolment was
+completed: completion is sticky (DESIGN "Aggregation").
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from catalogue.hierarchy import Hierarchy
+from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, Status
+from common.timestamps import from_epoch_ms, to_epoch_ms
+from viewer.merging import ARCHIVE, WHOLE_CONTEXT, earlier, later
+from viewer.scoring import best_scores
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a fold starts from, read in this order: the stored aggregate, then rows and attempts, then the rest.
+
+    agg: the stored aggregate, a blank one of version 0 where there is none; only its version, its stamps and what it
+    keeps are used. hierarchy: None while the collection's tree is not known.
+    """
+
+    agg: ActivityAgg
+    rows: Sequence[Consumption] = ()
+    attempts: Sequence[Attempt] = ()
+    enrolment: Enrolment | None = None
+    hierarchy: Hierarchy | None = None
+
+    @property
+    def key(self) -> ContextKey:
+        """The context that is folded."""
+        return self.agg.key
+
+    @property
+    def organic(self) -> bool:
+        """True for a content viewed by itself: there is no collection to be how far in."""
+        return self.key.collection_id == self.key.context_id and self.hierarchy is None and not self._others()
+
+    def _others(self) -> bool:
+        contents = {row.key.content_id for row in self.rows} | {one.key.content_id for one in self.attempts}
+        return bool((contents | set(self.agg.kept)) - {self.key.collection_id})
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a fold says should be stored. completed: this fold is the one that completes the enrolment.
+
+    enrolment: None where there is none; the stored one itself where nothing changes.
+    """
+
+    agg: ActivityAgg
+    enrolment: Enrolment | None
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How far: `done` of `total` contents that count. touched: anything was started. complete: all that count are done.
+
+    completed_on: when the last of them was done. all_known: False while some leaves of the collection are not known.
+    """
+
+    done: int
+    total: int
+    touched: bool = False
+    complete: bool = False
+    completed_on: datetime | None = None
+    by_unit: Mapping[str, int] = field(default_factory=dict)
+    all_known: bool = True
+
+    @property
+    def percentage(self) -> int:
+        """Whole percent, rounded down; 100 only when every content that counts is done.
+
+        While not all leaves are known the total is what the collection declares, and the share is only shown.
+        """
+        if self.complete:
+            return 100
+        return min(100 * self.done // self.total, 99 if self.all_known else 100) if self.total else 0
+
+
+def fold(sources: Sources, now: datetime, *, reopen: bool = False) -> Folded:
+    """The aggregate and the enrolment that `sources` add up to.
+
+    reopen: a completed enrolment whose collection got new contents is in progress again (the instance's setting).
+    """
+    details = content_facts(sources)
+    statuses = {content: facts["status"] for content, facts in sorted(details.items()) if facts["status"]}
+    count = count_of(sources, details)
+    aggregates = _aggregates(details, count)
+    agg = ActivityAgg(
+        key=sources.key,
+        content_status=statuses,
+        agg={name: round(value) for name, value in aggregates.items()},
+        aggregates=aggregates,
+        agg_details=details,
+        kept=sources.agg.kept,
+        agg_last_updated=_stamps(sources.agg, aggregates, statuses, now),
+        version=sources.agg.version + 1,
+    )
+    enrolment, completed = _enrolment(sources, count, statuses, details, now, reopen=reopen)
+    return Folded(agg, enrolment, completed)
+
+
+def with_hierarchy(sources: Sources, hierarchy: Hierarchy | None) -> Sources:
+    """`sources` with the collection's tree, read after the rows: a fold must not know less than its rows do."""
+    return replace(sources, hierarchy=hierarchy)
+
+
+def same_facts(one: ActivityAgg, other: ActivityAgg) -> bool:
+    """True when two aggregates differ in nothing but their write stamps."""
+    blank: dict[str, int] = {}
+    return replace(one, version=0, agg_last_updated=blank) == replace(other, version=0, agg_last_updated=blank)
+
+
+# --- contents --------------------------------------------------------------------------------------------------------
+
+
+def content_facts(sources: Sources) -> dict[str, dict[str, Any]]:
+    """Content -> its facts, from its row, its attempts and what is kept of it; the greater counts.
+
+    status, progress, times (epoch ms), viewCount, timespent (s), origin; for a content that was tried also score,
+    max_score, attempts (how many) and tries (each); version of its row, if there is one. Every answer is made of this.
+    """
+    rows = {row.key.content_id: row for row in sources.rows}
+    tries: dict[str, list[Attempt]] = {}
+    for attempt in sources.attempts:
+        tries.setdefault(attempt.key.content_id, []).append(attempt)
+    contents = sorted({*rows, *tries, *sources.agg.kept} - {WHOLE_CONTEXT})
+    kept = sources.agg.kept
+    return {
+        content: _facts(sources.key, content, rows.get(content), tries.get(content, []), kept.get(content, {}))
+        for content in contents
+    }
+
+
+def _facts(
+    context: ContextKey, content: str, row: Consumption | None, tries: Sequence[Attempt], kept: Mapping[str, Any]
+) -> dict[str, Any]:
+    accessed = later(row.last_access_time if row else None, _time(kept.get("lastAccessTime")))
+    status = max(int(row.status) if row else 0, int(kept.get("status") or 0))
+    facts: dict[str, Any] = {
+        "status": status,
+        "progress": 100 if status == 2 else max(row.progress if row else 0, int(kept.get("progress") or 0)),
+        "lastAccessTime": _ms(accessed),
+        "lastCompletedTime": _ms(
+            earlier(row.last_completed_time if row else None, _time(kept.get("lastCompletedTime")))
+        ),
+        "viewCount": max(row.view_count if row else 0, int(kept.get("viewCount") or 0)),
+        "timespent": max(row.timespent if row else 0.0, float(kept.get("timespent") or 0.0)),
+        "origin": row.origin if row else kept.get("origin"),
+    }
+    if row is None and kept.get("by") == ARCHIVE:
+        facts["archived"] = True
+    if row is not None:
+        facts |= {"version": row.version, "storedTime": to_epoch_ms(row.last_updated_time)}
+        facts["ownCompletedTime"] = _ms(row.own_completed_time)
+    return facts | _scores(context, content, tries, kept)
+
+
+def _scores(context: ContextKey, content: str, tries: Sequence[Attempt], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """score, max_score, attempts and the attempts themselves; nothing for a content that was never tried."""
+    best = best_scores(tries).get(RowKey(*context, content))
+    kept_score = kept.get("score")
+    score, max_score = (best.score, best.max_score) if best else (None, None)
+    if kept_score is not None and (score is None or kept_score > score):
+        score, max_score = float(kept_score), float(kept.get("max_score") or 0.0)
+    if score is None:
+        return {}
+    return {
+        "score": score,
+        "max_score": max_score,
+        "attempts": max(len(tries), int(kept.get("attempts") or 0)),
+        "tries": [
+            {
+                "attemptId": attempt.attempt_id,
+                "lastAttemptedOn": to_epoch_ms(attempt.last_attempted_on),
+                "score": attempt.total_score,
+                "max_score": attempt.total_max_score,
+            }
+            for attempt in sorted(tries, key=lambda attempt: (attempt.last_attempted_on, attempt.attempt_id))
+        ],
+    }
+
+
+# --- counts --------------------------------------------------------------------------------------------------------
+
+
+def count_of(sources: Sources, details: Mapping[str, Mapping[str, Any]]) -> Count | None:
+    """How far the learner is in the collection; None while its tree is not known."""
+    hierarchy = sources.hierarchy
+    if hierarchy is None:
+        return None
+    leaves = set(hierarchy.leaves)
+    within = {content for content in details if content in leaves or not hierarchy.complete}
+    done = {content for content in within if details[content]["status"] == Status.COMPLETED} - hierarchy.optional
+    touched = any(details[content]["status"] for content in within)
+    by_unit = _by_unit(hierarchy, details)
+    if not hierarchy.complete:
+        total = max(hierarchy.declared_leaf_count or 0, len(hierarchy.required))
+        shown = min(len(done), total) if total else len(done)
+        return Count(shown, total, touched, by_unit=by_unit, all_known=False)
+    if not hierarchy.required:
+        return _all_optional(hierarchy, details, touched=touched, by_unit=by_unit)
+    required = hierarchy.required
+    whole = sources.agg.kept.get(WHOLE_CONTEXT, {})
+    told = int(whole.get("completedCount") or 0)
+    complete = len(done) == len(required)
+    return Count(
+        done=max(len(done), min(told, len(required))),
+        total=len(required),
+        touched=touched or told > 0 or bool(whole.get("status")),
+        complete=complete,
+        completed_on=max(_completion(details[content]) for content in required) if complete else None,
+        by_unit=by_unit,
+    )
+
+
+def _all_optional(
+    hierarchy: Hierarchy, details: Mapping[str, Mapping[str, Any]], *, touched: bool, by_unit: Mapping[str, int]
+) -> Count:
+    """Nothing is required: the first completed leaf completes; a collection without leaves never is complete."""
+    times = [
+        _completion(details[leaf])
+        for leaf in hierarchy.leaves
+        if leaf in details and details[leaf]["status"] == Status.COMPLETED
+    ]
+    return Count(0, 0, touched, bool(times), min(times, default=None), by_unit)
+
+
+def _by_unit(hierarchy: Hierarchy, details: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Unit -> its completed required leaves, for every unit that holds a content the learner touched."""
+    units = dict.fromkeys(
+        node for content in details for node in hierarchy.ancestors(content) if node != hierarchy.collection_id
+    )
+    completed = {content for content, facts in details.items() if facts["status"] == Status.COMPLETED}
+    return {unit: len(hierarchy.required_of(unit) & completed) for unit in sorted(units)}
+
+
+def _completion(facts: Mapping[str, Any]) -> datetime:
+    """When a completed content was completed; one without a time, when it was stored."""
+    return from_epoch_ms(facts["lastCompletedTime"] or facts.get("storedTime") or 0)
+
+
+def _aggregates(details: Mapping[str, Mapping[str, Any]], count: Count | None) -> dict[str, float]:
+    """The double map, in the order of its keys."""
+    found: dict[str, float] = {}
+    if count is not None:
+        found["completedCount"] = float(count.done)
+        found |= {f"completedCount:{unit}": float(done) for unit, done in count.by_unit.items()}
+    for content, facts in details.items():
+        if "score" in facts:
+            found[f"score:{content}"] = float(facts["score"])
+            found[f"max_score:{content}"] = float(facts["max_score"])
+            found[f"attempts_count:{content}"] = float(facts["attempts"])
+    return dict(sorted(found.items()))
+
+
+def _stamps(
+    before: ActivityAgg, aggregates: Mapping[str, float], statuses: Mapping[str, int], now: datetime
+) -> dict[str, int]:
+    """When each number last changed, epoch ms."""
+    stamp = to_epoch_ms(now)
+    stamps = {
+        name: before.agg_last_updated.get(name, stamp) if before.aggregates.get(name) == value else stamp
+        for name, value in aggregates.items()
+    }
+    unchanged = before.content_status == statuses
+    stamps["content_status"] = before.agg_last_updated.get("content_status", stamp) if unchanged else stamp
+    return stamps
+
+
+# --- the enrolment -------------------------------------------------------------------------------------------------
+
+
+def _enrolment(
+    sources: Sources,
+    count: Count | None,
+    statuses: Mapping[str, int],
+    details: Mapping[str, Mapping[str, Any]],
+    now: datetime,
+    *,
+    reopen: bool,
+) -> tuple[Enrolment | None, bool]:
+    """The enrolment after this fold, and whether this fold completes it."""
+    stored = sources.enrolment
+    if stored is None or count is None:
+        return stored, False
+    rows_told = any(row.status is Status.COMPLETED for row in sources.rows)
+    completes = count.complete and rows_told
+    sticky = stored.status is Status.COMPLETED and not (reopen and stored.completed_on is not None)
+    status = Status.COMPLETED if completes or sticky else Status.IN_PROGRESS if count.touched else Status.NOT_STARTED
+    done = status is Status.COMPLETED
+    folded = replace(
+        stored,
+        status=status,
+        progress=count.done,
+        completion_percentage=100 if done else count.percentage,
+        completed_on=_completed_on(stored, count) if completes else stored.completed_on,
+        content_status=statuses,
+        **_last_read(stored, details),
+    )
+    if folded == stored:
+        return stored, False
+    changed = replace(folded, updated_at=now, version=stored.version + 1)
+    newly = stored.status is not Status.COMPLETED and stored.completed_on is None
+    return changed, completes and newly
+
+
+def _completed_on(stored: Enrolment, count: Count) -> datetime | None:
+    """The newest completion among what was required, never before the enrolment; corrections only move it earlier."""
+    completed_on = later(count.completed_on, stored.enrolled_date)
+    return earlier(stored.completed_on, completed_on)
+
+
+def _last_read(stored: Enrolment, details: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The content accessed last and its status; what the enrolment already knew, if that was later."""
+    accessed = [(facts["lastAccessTime"], content) for content, facts in details.items() if facts["lastAccessTime"]]
+    if not accessed:
+        return {}
+    at, content = max(accessed)
+    time = from_epoch_ms(at)
+    if stored.last_content_access_time is not None and stored.last_content_access_time > time:
+        return {}
+    return {
+        "last_read_content_id": content,
+        "last_read_content_status": details[content]["status"],
+        "last_content_access_time": time,
+    }
+
+
+def _ms(value: datetime | None) -> int | None:
+    return to_epoch_ms(value) if value is not None else None
+
+
+def _time(value: Any) -> datetime | None:
+    return from_epoch_ms(int(value)) if value else None

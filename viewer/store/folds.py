@@ -1,0 +1,153 @@
+"""The SQL store's second half: attempts, enrolments, what a fold saves and the outbox."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment
+from viewer import merging
+from viewer.lifecycle import Outcome
+from viewer.outbox import OutboxEvent
+from viewer.progress import Folded, Sources
+from viewer.store import codec, imports, sql
+from viewer.store.database import Database, LostRace, available
+
+_OUTBOX = ("id", "topic", "payload", "created_at")
+
+
+class FoldTables:
+    """Everything a fold reads and writes, on one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def sources(self, key: ContextKey) -> Sources:
+        """See the port. The aggregate is read first: a row written after it makes the save fail, not go missing."""
+        agg = sql.select("user_activity_agg", codec.AGG, sql.matches(codec.AGG_KEY))
+        rows = sql.select(sql.UCC, codec.CONSUMPTION, sql.matches(codec.CONSUMPTION_KEY[:3]), ("contentid",))
+        attempts = sql.select(
+            "assessment_aggregator",
+            codec.ATTEMPT,
+            "user_id = %s AND collection_id = %s AND context_id = %s",
+            ("content_id", "attempt_id"),
+        )
+        with available():
+            stored = self._db.all(agg, codec.agg_key_values(key))
+            return Sources(
+                agg=codec.agg_from(stored[0]) if stored else ActivityAgg(key),
+                rows=[codec.consumption_from(row) for row in self._db.all(rows, key)],
+                attempts=[codec.attempt_from(row) for row in self._db.all(attempts, key)],
+                enrolment=self.enrolment(key),
+            )
+
+    def enrolment(self, key: ContextKey) -> Enrolment | None:
+        """See the port."""
+        statement = sql.select("user_enrolments", codec.ENROLMENT, sql.matches(codec.ENROLMENT_KEY))
+        with available():
+            found = self._db.all(statement, key)
+        return codec.enrolment_from(found[0]) if found else None
+
+    def save_fold(self, sources: Sources, folded: Folded, events: Sequence[OutboxEvent]) -> bool:
+        """See the port."""
+
+        def save() -> None:
+            self._save_agg(folded.agg, sources.agg.version)
+            self._write_outbox(events)
+            if folded.enrolment is not None and sources.enrolment is not None:
+                self._save_enrolment(folded.enrolment, sources.enrolment.version)
+
+        return self._unless_lost(save)
+
+    def save_enrolment(self, enrolment: Enrolment, expected_version: int, at: datetime) -> bool:
+        """See the port."""
+
+        def save() -> None:
+            self._save_enrolment(enrolment, expected_version)
+            self._db.execute(sql.mark(), [*enrolment.key, at])
+
+        return self._unless_lost(save)
+
+    def save_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
+        """See the port."""
+
+        def save() -> Outcome:
+            key = (*attempt.key, attempt.attempt_id)
+            table = imports.ATTEMPTS
+            statement = sql.select(table.name, table.columns, sql.matches(table.key)) + self._db.dialect.lock
+            found = self._db.all(statement, key)
+            if found:
+                stored = table.decode(found[0])
+                merged = merging.merge_attempt(stored, attempt)
+                if replace(merged, updated_on=stored.updated_on) == stored:
+                    return Outcome.OLDER
+                self._db.many(
+                    sql.upsert(self._db.dialect, table.name, table.columns, table.key), [table.encode(merged)]
+                )
+            else:
+                new = sql.insert_new(self._db.dialect, table.name, table.columns, table.key)
+                if not self._db.execute(new, table.encode(attempt)):
+                    raise LostRace
+            self._db.execute(sql.mark(), [*attempt.key.context, at])
+            self._db.execute(sql.register_context(), list(attempt.key.context))
+            return Outcome.APPLIED
+
+        return self._db.retried(save)
+
+    def unpublished(self, limit: int) -> list[OutboxEvent]:
+        """See the port."""
+        statement = sql.select("outbox", _OUTBOX, "published_at IS NULL", ("created_at", "id")) + " LIMIT %s"
+        with available():
+            return [_event(row) for row in self._db.all(statement, [limit])]
+
+    def mark_published(self, ids: Sequence[str], at: datetime) -> None:
+        """See the port."""
+        statement = f"UPDATE outbox SET published_at = {self._db.dialect.time} WHERE id = %s"
+        with available(), self._db.turn(), self._db.atomic():
+            self._db.many(statement, [(at, event_id) for event_id in ids])
+
+    def _unless_lost(self, save: Any) -> bool:
+        with available(), self._db.turn():
+            try:
+                with self._db.atomic():
+                    save()
+            except LostRace:
+                return False
+        return True
+
+    def _save_agg(self, agg: ActivityAgg, expected_version: int) -> None:
+        dialect = self._db.dialect
+        if expected_version == 0:
+            statement = sql.insert_new(dialect, "user_activity_agg", codec.AGG, codec.AGG_KEY)
+            written = self._db.execute(statement, codec.agg_values(agg))
+        else:
+            statement = sql.update(dialect, "user_activity_agg", codec.AGG, codec.AGG_KEY)
+            values = codec.agg_values(agg)
+            written = self._db.execute(statement, [*values[4:], *values[:4], expected_version])
+        if not written:
+            raise LostRace
+
+    def _save_enrolment(self, enrolment: Enrolment, expected_version: int) -> None:
+        dialect, values = self._db.dialect, codec.enrolment_values(enrolment)
+        if expected_version == 0:
+            statement = sql.insert_new(dialect, "user_enrolments", codec.ENROLMENT, codec.ENROLMENT_KEY)
+            written = self._db.execute(statement, values)
+        elif enrolment.version == expected_version:
+            written = 1  # nothing changed
+        else:
+            statement = sql.update(dialect, "user_enrolments", codec.ENROLMENT, codec.ENROLMENT_KEY)
+            written = self._db.execute(statement, [*values[3:], *values[:3], expected_version])
+        if not written:
+            raise LostRace
+        imports.save_by_batch(self._db, [enrolment])
+
+    def _write_outbox(self, events: Sequence[OutboxEvent]) -> None:
+        if events:
+            rows = [(event.id, event.topic, codec.to_json(event.payload), event.created_at) for event in events]
+            self._db.many(sql.insert_new(self._db.dialect, "outbox", _OUTBOX, ("id",)), rows)
+
+
+def _event(row: Sequence[Any]) -> OutboxEvent:
+    created_at = codec.from_time(row[3])
+    assert created_at is not None
+    return OutboxEvent(row[0], row[1], codec.from_json(row[2]), created_at)

@@ -6,7 +6,7 @@ rows, and the loser reads again.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -112,6 +112,32 @@ def fold_context(key: ContextKey, now: datetime) -> Tally:
     logger.warning("context is too busy to fold", extra={"collection_id": key.collection_id})
     tally.busy = 1
     return tally
+
+
+def recompute(
+    *, user_id: str | None = None, page: int = 500, dry_run: bool = False
+) -> Iterator[tuple[ContextKey, Tally]]:
+    """Folds every context of one learner, or of everybody, marked or not; yields after each.
+
+    dry_run: folds and compares, and saves nothing; `saved` then counts what would have changed.
+    """
+    store, after = get_store(), None
+    while True:
+        keys = store.contexts(user_id) if user_id is not None else store.contexts_after(after, page)
+        for key in keys:
+            yield key, _compare(key) if dry_run else fold_context(key, timestamps.now())
+        if user_id is not None or len(keys) < page:
+            return
+        after = keys[-1]
+
+
+def _compare(key: ContextKey) -> Tally:
+    """What a fold of this context would do."""
+    sources = progress.with_hierarchy(get_store().sources(key), catalogue.hierarchy(key.collection_id))
+    folded = progress.fold(sources, timestamps.now(), reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
+    unchanged = progress.same_facts(folded.agg, sources.agg) and folded.enrolment == sources.enrolment
+    waiting = int(sources.hierarchy is None and not sources.organic)
+    return Tally(folded=1, saved=int(not unchanged), completed=int(folded.completed), waiting=waiting)
 
 
 def sweep(limit: int, older_than: timedelta) -> Tally:

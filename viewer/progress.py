@@ -291,10 +291,12 @@ def _enrolment(
     stored = sources.enrolment
     if stored is None or count is None:
         return stored, False
-    rows_told = any(row.status is Status.COMPLETED for row in sources.rows)
-    completes = count.complete and rows_told
+    # Kept facts alone complete without a date and without an event: whoever kept them has sent it.
+    completes = count.complete and any(row.status is Status.COMPLETED for row in sources.rows)
     sticky = stored.status is Status.COMPLETED and not (reopen and stored.completed_on is not None)
-    status = Status.COMPLETED if completes or sticky else Status.IN_PROGRESS if count.touched else Status.NOT_STARTED
+    status = (
+        Status.COMPLETED if count.complete or sticky else Status.IN_PROGRESS if count.touched else Status.NOT_STARTED
+    )
     done = status is Status.COMPLETED
     folded = replace(
         stored,

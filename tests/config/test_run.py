@@ -149,7 +149,7 @@ def test_a_dead_server_ends_the_service_and_its_workers(tmp_path: Path) -> None:
     os.kill(granian(server)[0], signal.SIGKILL)
     assert server.process.wait(45) == 1
     assert eventually(lambda: not any(map(lives, family)), 5)
-    assert "A process ended by itself with exit code -9; stopped the others.\n" in server.log.read_text()
+    assert "The server ended by itself with exit code -9; stopped the others.\n" in server.log.read_text()
     assert not answers(server)
 
 

@@ -108,7 +108,7 @@ def test_a_time_that_is_none_is_blamed_on_its_field(field: str, nonsense: object
 
 def test_a_wrong_completion_time_is_refused_though_the_access_time_is_right() -> None:
     given = EndInput(content_id=SINGLE, last_access_time=ms(-1), last_completed_time="soon")
-    with pytest.raises(InvalidTime, match="^lastCompletedTime is not a time"):
+    with pytest.raises(InvalidTime, match=r"^lastCompletedTime is not a time"):
         view_event(Verb.END, given, NOW)
 
 
@@ -208,7 +208,7 @@ def test_a_sync_event_without_an_id_is_refused(blank: str | None) -> None:
 
 
 def test_a_sync_event_has_an_id_as_every_id() -> None:
-    with pytest.raises(InvalidId, match="^id is longer"):
+    with pytest.raises(InvalidId, match=r"^id is longer"):
         sync_identity("x" * 257, {}, NOW)
 
 

@@ -304,6 +304,15 @@ class OrmStore(FoldTables):
             rows = self._db.all(sql.select("user_contexts", columns, "userid = %s", columns), [user_id])
         return [ContextKey(*row) for row in rows]
 
+    def contexts_after(self, after: ContextKey | None, limit: int) -> list[ContextKey]:
+        """See the port."""
+        columns = ("userid", "collectionid", "contextid")
+        where = "(userid, collectionid, contextid) > (%s, %s, %s)"
+        statement = sql.select("user_contexts", columns, where, columns) + " LIMIT %s"
+        with available():
+            rows = self._db.all(statement, [*(after or ("", "", "")), limit])
+        return [ContextKey(*row) for row in rows]
+
     def enrolments(self, user_id: str) -> list[Enrolment]:
         """See the port."""
         statement = sql.select("user_enrolments", codec.ENROLMENT, "userid = %s", codec.ENROLMENT_KEY)

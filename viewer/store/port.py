@@ -78,6 +78,13 @@ class Store(Protocol):
         """Every context where the learner has progress, by collection and context id. One partition read."""
         ...
 
+    def contexts_after(self, after: ContextKey | None, limit: int) -> list[ContextKey]:
+        """The next `limit` contexts of all learners behind `after` (None: the first), by user, collection, context.
+
+        For commands that walk everything; costs one page.
+        """
+        ...
+
     def enrolments(self, user_id: str) -> list[Enrolment]:
         """Every enrolment of the learner, inactive ones too, by collection and context id. One partition read."""
         ...

@@ -197,6 +197,6 @@ def select(table: str, columns: Sequence[str], where: str, order: Sequence[str] 
 
 
 def in_values(columns: Sequence[str], count: int) -> str:
-    """`(a, b) IN (VALUES (%s, %s), …)` for `count` keys."""
+    """`(a, b) IN (…)` for `count` keys. SQLite uses no index for a bare VALUES of several rows, so it is a SELECT."""
     one = f"({', '.join(['%s'] * len(columns))})"
-    return f"({', '.join(columns)}) IN (VALUES {', '.join([one] * count)})"
+    return f"({', '.join(columns)}) IN (SELECT * FROM (VALUES {', '.join([one] * count)}) AS wanted)"

@@ -101,15 +101,14 @@ class EnvelopeRenderer(BaseRenderer):
         """The answer's bytes."""
         context = renderer_context or {}
         error = getattr(context.get("response"), "viewer_error", None)
-        request = context.get("request")
-        return encode(
-            envelope(
-                api_id=getattr(context.get("view"), "api_id", None) or "api.request",
-                msgid=message_id(request) if request is not None else None,
-                result=data if data is not None else {},
-                error=error,
-            )
+        request, view = context.get("request"), context.get("view")
+        whole = envelope(
+            api_id=getattr(view, "api_id", None) or "api.request",
+            msgid=message_id(request) if request is not None else None,
+            result=data if data is not None else {},
+            error=error,
         )
+        return encode(as_legacy(whole, error) if error and getattr(view, "legacy_errors", False) else whole)
 
 
 def encode(value: Any) -> bytes:
@@ -133,6 +132,15 @@ def envelope(*, api_id: str, msgid: str | None, result: Any, error: ViewerError 
         "responseCode": error.response_code if error else "OK",
         "result": result,
     }
+
+
+def as_legacy(whole: dict[str, Any], error: ViewerError) -> dict[str, Any]:
+    """The envelope of an error as Sunbird's older calls tell it: the status is the code, and no field is blamed.
+
+    For views that say `legacy_errors = True`; their answers of 200 have the same envelope as all others.
+    """
+    told = "CLIENT_ERROR" if error.http_status < 500 else "SERVER_ERROR"
+    return {**whole, "params": {**whole["params"], "status": error.code}, "responseCode": told, "result": {}}
 
 
 def message_id(request: Request) -> str | None:

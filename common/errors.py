@@ -11,6 +11,10 @@
      |    +-- ContextWithoutCollection ERR_CONTEXT_WITHOUT_COLLECTION
      |    +-- NothingToRead           ERR_NOTHING_TO_READ            neither a content nor a collection
      |    +-- TooMany                 ERR_TOO_MANY                   a list longer than its limit
+     |    +-- NoAnswers               ERR_NO_ANSWERS                 a submit without any ASSESS event
+     |    +-- NotInCollection         ERR_NOT_IN_COLLECTION          an assessment the named collection does not have
+     |    +-- TooManyQuestions        ERR_TOO_MANY_QUESTIONS         more questions answered than the content has
+     |    +-- InvalidProgram          ERR_INVALID_PROGRAM            an unknown program, or one without collections
      |    +-- NotSupported            ERR_NOT_SUPPORTED              an event type this version does not take
      +-- Unauthorized 401             ERR_UNAUTHORIZED               no valid token
      +-- Forbidden 403                ERR_FORBIDDEN_USER             another learner than the caller
@@ -107,6 +111,30 @@ class TooMany(FieldError, BadRequest):
     """A list is longer than the call takes; send it in parts."""
 
     code = "ERR_TOO_MANY"
+
+
+class NoAnswers(FieldError, BadRequest):
+    """A submit holds no ASSESS event: there is nothing to score, and nothing was completed."""
+
+    code = "ERR_NO_ANSWERS"
+
+
+class NotInCollection(FieldError, BadRequest):
+    """An assessment was submitted in a collection whose tree is known and does not have it."""
+
+    code = "ERR_NOT_IN_COLLECTION"
+
+
+class TooManyQuestions(FieldError, BadRequest):
+    """An attempt answers more different questions than its content has."""
+
+    code = "ERR_TOO_MANY_QUESTIONS"
+
+
+class InvalidProgram(FieldError, BadRequest):
+    """A program that is not known here, or one that has no collections to enrol into."""
+
+    code = "ERR_INVALID_PROGRAM"
 
 
 class NotSupported(FieldError, BadRequest):

@@ -8,7 +8,7 @@ import msgspec
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
-from drf_spectacular.utils import Direction, extend_schema
+from drf_spectacular.utils import Direction, OpenApiParameter, extend_schema
 
 
 def without_gateway_family(endpoints: list[Any]) -> list[Any]:
@@ -43,19 +43,33 @@ class StructExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-ca
 
 
 def described(
-    name: str, kind: type[msgspec.Struct], result: dict[str, Any], *, errors: Sequence[int] = (400,)
+    name: str,
+    kind: type[msgspec.Struct] | None,
+    result: dict[str, Any],
+    *,
+    errors: Sequence[int] = (400,),
+    parameters: Sequence[OpenApiParameter] = (),
+    legacy_errors: bool = False,
 ) -> Callable[[F], F]:
-    """Documents one call: what it takes inside "request", its `result`, and the HTTP statuses of its errors."""
-    wrapper = msgspec.defstruct(f"{kind.__name__}Body", [("request", kind), ("params", dict[str, Any] | None, None)])
+    """Documents one call: what it takes inside "request", its `result`, and the HTTP statuses of its errors.
+
+    kind: None for a call without a body. parameters: of the path and the query. legacy_errors: as the view says it.
+    """
+    error = _Raw("legacy.error", LEGACY_ERROR) if legacy_errors else _Raw("error", _enveloped("error", ERROR_RESULT))
     responses: dict[int, Any] = {200: _Raw(name, _enveloped(name, result))}
-    responses |= {status: _Raw("error", _enveloped("error", ERROR_RESULT)) for status in (*errors, 413, 503)}
+    responses |= dict.fromkeys((*errors, *((413,) if kind else ()), 503), error)
     decorate: Callable[[F], F] = extend_schema(
         operation_id=name,
-        request={"application/json": wrapper},
+        request={"application/json": _body(kind)} if kind else None,
+        parameters=list(parameters),
         responses=responses,
         tags=[name.split(".", maxsplit=1)[0]],
     )
     return decorate
+
+
+def _body(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(f"{kind.__name__}Body", [("request", kind), ("params", dict[str, Any] | None, None)])
 
 
 class _Raw:
@@ -110,6 +124,18 @@ ERROR_RESULT = {
     "type": "object",
     "additionalProperties": {"type": "string"},
     "description": "The fields to blame, each with its message; empty where no field is.",
+}
+
+
+_LEGACY = _enveloped("error", {"type": "object", "maxProperties": 0})
+_LEGACY_PARAMS = {"status": {"type": "string", "description": "the error's code, as in err"}}
+LEGACY_ERROR = {
+    **_LEGACY,
+    "properties": {
+        **_LEGACY["properties"],
+        "params": {"type": "object", "properties": _LEGACY["properties"]["params"]["properties"] | _LEGACY_PARAMS},
+        "responseCode": {"type": "string", "enum": ["CLIENT_ERROR", "SERVER_ERROR"]},
+    },
 }
 
 

@@ -32,6 +32,13 @@ NAMES = {
     "id": "id",
     "type": "type",
     "ts": "ts",
+    "programid": "programId",
+    "assessments": "assessments",
+    "attemptid": "attemptId",
+    "assessmentts": "assessmentTs",
+    "assessmenttimestamp": "assessmentTs",
+    "limit": "limit",
+    "offset": "offset",
 }
 _IDS = frozenset({"userId", "collectionId", "contextId"})
 _ABSENT: tuple[object, ...] = (None, "")

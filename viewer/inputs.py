@@ -14,6 +14,15 @@ Time = Annotated[
 Seconds = Annotated[float, Meta(ge=0, le=1e9, description="Seconds, fractions allowed.")]
 MAX_CONTENTS = 1000
 MAX_EVENTS = 500
+MAX_ANSWERS = 1000  # ASSESS events of one submit
+AttemptTime = Annotated[
+    int | float | str | None,
+    Meta(description="When it was taken: epoch ms, 'yyyy-MM-dd HH:mm:ss:SSS+0530' or ISO 8601. Kept as it is."),
+]
+Telemetry = Annotated[
+    list[dict[str, Any]] | None,
+    Meta(description="Raw Sunbird ASSESS events, or attempts {attemptId, assessmentTs, events: [...]} of one content."),
+]
 
 
 class Place(msgspec.Struct, rename="camel", kw_only=True):
@@ -49,6 +58,32 @@ class ReadInput(Place, rename="camel", kw_only=True):
     """`POST /v1/view/read`: a content, several, or everything of a collection."""
 
     content_id: str | list[str] | None = None
+
+
+class SubmitInput(Place, rename="camel", kw_only=True):
+    """`POST /v1/assessment/submit`. The ids may stand in the attempts inside `assessments` instead."""
+
+    content_id: str | None = None
+    assessments: Telemetry = None
+    events: Annotated[Telemetry, Meta(description="Another name of `assessments`.")] = None
+    attempt_id: Annotated[str | None, Meta(description="The client's own; derived from the time where absent.")] = None
+    assessment_ts: AttemptTime = None
+
+
+class AttemptInput(Place, rename="camel", kw_only=True):
+    """One attempt inside `assessments`, in the legacy shape."""
+
+    content_id: str | None = None
+    attempt_id: str | None = None
+    assessment_ts: AttemptTime = None
+    events: list[dict[str, Any]]
+
+
+class AssessmentReadInput(ReadInput, rename="camel", kw_only=True):
+    """`POST /v1/assessment/read`: as `view/read`, and which page of the attempts."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 200
+    offset: Annotated[int, Meta(ge=0, le=2**31)] = 0
 
 
 class SyncInput(msgspec.Struct, rename="camel", kw_only=True):

@@ -1,4 +1,4 @@
-"""What the view calls answer, for the OpenAPI document."""
+"""What the view and assessment calls answer, for the OpenAPI document."""
 
 from typing import Any
 
@@ -35,6 +35,50 @@ READ: dict[str, Any] = {
         "collectionId": _MAYBE_TEXT,
         "contextId": _MAYBE_TEXT,
         "contents": {"type": "array", "items": CONTENT},
+    },
+}
+ASSESSMENTS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "userId": _TEXT,
+        "collectionId": _MAYBE_TEXT,
+        "contextId": _MAYBE_TEXT,
+        "contents": {
+            "type": "array",
+            "description": "the best attempt of each content",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "identifier": _TEXT,
+                    "contentId": _TEXT,
+                    "collectionId": _TEXT,
+                    "contextId": _TEXT,
+                    "score": _MAYBE_NUMBER,
+                    "max_score": _MAYBE_NUMBER,
+                    "attempts": {"type": "integer"},
+                },
+            },
+        },
+        "assessments": {
+            "type": "array",
+            "description": "one page of the attempts, newest first",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "identifier": _TEXT,
+                    "contentId": _TEXT,
+                    "collectionId": _TEXT,
+                    "contextId": _TEXT,
+                    "attemptId": _TEXT,
+                    "score": {"type": "number"},
+                    "max_score": {"type": "number"},
+                    "grandTotal": {**_TEXT, "example": "1.33/3.0"},
+                    "lastAttemptedOn": {"type": "integer", "format": "int64", "description": "epoch ms"},
+                    "createdOn": {"type": "integer", "format": "int64", "description": "epoch ms"},
+                },
+            },
+        },
+        "count": {"type": "integer", "description": "of all attempts, on whatever page"},
     },
 }
 SYNC: dict[str, Any] = {

@@ -1,7 +1,8 @@
-"""`view/sync`: many events of one learner in one call, each with its own result. One transaction.
+"""`view/sync`: many events of one learner in one call, each with its own result. One transaction for the views.
 
 The items are validated one by one, put in the order in which they happened, and applied to the rows as single calls
-would be. What is wrong with one never fails another.
+would be. What is wrong with one never fails another. Attempts are kept before the views they complete, each durable by
+itself: a call that died in between is cured by its repetition.
 """
 
 from collections import Counter
@@ -9,27 +10,33 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from common.errors import EventConflict, InvalidField, NotSupported, TooMany, ViewerError
+from common.errors import EventConflict, InvalidField, TooMany, ViewerError
 from common.identity import Caller
-from common.rows import RowKey
+from common.rows import AppliedEvent, Attempt, RowKey
 from common.wire import read_fields, to_input
-from viewer import events, services, tasks
-from viewer.inputs import MAX_EVENTS, EventHead, SyncInput
+from viewer import assessing, assessments, events, services, tasks
+from viewer.inputs import MAX_EVENTS, EventHead, SubmitInput, SyncInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
 from viewer.store import get_store
 
+ASSESS = "assess"
 # Events of the same instant: a start comes before what it starts, an end after what it ends.
-RANK = {Verb.START: 0, Verb.UPDATE: 1, Verb.END: 3}
+RANK: dict[str, int] = {Verb.START: 0, Verb.UPDATE: 1, ASSESS: 2, Verb.END: 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One event of a sync, ready to be applied. `ts`: when it happened; `place`: where it stood in the request."""
+    """One event of a sync, ready to be applied. `ts`: when it happened; `place`: where it stood in the request.
+
+    kind: its type, a key of RANK. attempts: those of an assess event, whose `event` is the end of the view.
+    """
 
     place: int
     ts: datetime
+    kind: str
     key: RowKey
     event: ViewEvent
+    attempts: tuple[Attempt, ...] = ()
 
 
 def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
@@ -42,14 +49,16 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
     learner = Caller(caller.acts_for(given.user_id))
     results: list[dict[str, Any]] = [{} for _ in given.events]
     items: list[Item] = []
+    reread: set[str] = set()
     for place, event in enumerate(given.events):
         try:
-            items.append(_item(learner, place, event, now))
+            items.append(_item(learner, place, event, now, reread))
         except ViewerError as error:
             results[place] = _rejected(event, error)
-    items.sort(key=lambda item: (item.ts, RANK[item.event.verb], item.place))
+    items.sort(key=lambda item: (item.ts, RANK[item.kind], item.place))
     user_id = learner.acts_for(None)
     items = _without_conflicts(items, results, given.events)
+    kept = {item.place for item in items if assessing.keep(item.attempts, now)}
     of_one_row = Counter(item.key for item in items)
     outcomes = get_store().apply_all(
         user_id, [(item.key, replace(item.event, remember=of_one_row[item.key])) for item in items]
@@ -57,45 +66,76 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
     if outcomes:
         tasks.wake(user_id)
     for item, outcome in zip(items, outcomes, strict=True):
-        results[item.place] = _result(given.events[item.place], item, outcome)
+        told = _of_assess(outcome, kept=item.place in kept) if item.attempts else outcome
+        results[item.place] = _result(given.events[item.place], item, told)
     return {"results": results}
 
 
-def _item(learner: Caller, place: int, event: dict[str, Any], now: datetime) -> Item:
-    """The event, validated. Raises what the single call would raise, and NotSupported for a type it does not know."""
+def _item(learner: Caller, place: int, event: dict[str, Any], now: datetime, reread: set[str]) -> Item:
+    """The event, validated. Raises what the single call would raise, and InvalidField for a type there is not.
+
+    reread: as in `assessing.Told`.
+    """
     fields = read_fields(event.items())
     head = to_input(fields, EventHead)
-    verb = _verb(head.type)
+    kind = head.type.strip().lower()
+    if kind not in RANK:
+        raise InvalidField("type", "type must be start, update, end or assess")
+    ts = events.client_time("ts", head.ts, now)
+    if kind == ASSESS:
+        made, identity = _assessed(learner, head, fields, now, reread)
+        return Item(place, ts or now, kind, made.key, replace(made.end, identity=identity), made.attempts)
+    verb = Verb(kind)
     given = to_input(fields, events.VERBS[verb])
     key = services.row_key(learner, given)
-    ts = events.client_time("ts", head.ts, now)
     identity = events.sync_identity(head.id, {**fields, "userId": key.user_id}, now)
-    made = replace(services.forced(events.view_event(verb, given, now, ts=ts)), identity=identity)
-    return Item(place, ts or now, key, made)
+    viewed = services.forced(events.view_event(verb, given, now, ts=ts))
+    return Item(place, ts or now, kind, key, replace(viewed, identity=identity))
 
 
-def _verb(written: str) -> Verb:
-    kind = written.strip().lower()
-    if kind == "assess":
-        raise NotSupported("type", "assess events are not taken yet")
-    try:
-        return Verb(kind)
-    except ValueError:
-        raise InvalidField("type", "type must be start, update, end or assess") from None
+def _assessed(
+    learner: Caller, head: EventHead, fields: dict[str, Any], now: datetime, reread: set[str]
+) -> tuple[assessing.Submission, AppliedEvent]:
+    """What an assess event submits, and its identity: a repetition without any time is told by its id."""
+    given = to_input(fields, SubmitInput)
+    assessing.check_size(given)
+    identity = events.sync_identity(head.id, {**fields, "userId": learner.user_id}, now)
+    ts = assessments.time("ts", head.ts) if head.ts is not None else None
+    return assessing.submission(learner, given, assessing.Told(now, identity.id, ts, reread)), identity
 
 
 def _without_conflicts(items: list[Item], results: list[dict[str, Any]], sent: list[dict[str, Any]]) -> list[Item]:
-    """The items but those whose id an earlier item of this call carries with other content; these are told so."""
+    """The items but those whose id an earlier item carries with other content; these are told so.
+
+    Of assess items also those whose row remembers the id: what they bring must not be kept first and refused then.
+    """
     hashes: dict[str, str] = {}
     kept: list[Item] = []
+    known = _remembered([item.key for item in items if item.attempts])
     for item in items:
         identity = item.event.identity
         assert identity is not None
-        if hashes.setdefault(identity.id, identity.payload_hash) == identity.payload_hash:
+        told = hashes.setdefault(identity.id, identity.payload_hash)
+        if item.attempts:
+            told = known.get((item.key, identity.id), told)
+        if told == identity.payload_hash:
             kept.append(item)
         else:
             results[item.place] = _rejected(sent[item.place], _conflict())
     return kept
+
+
+def _remembered(keys: list[RowKey]) -> dict[tuple[RowKey, str], str]:
+    """(row, event id) -> the hash of the content that these rows took in under this id."""
+    rows = get_store().rows(sorted(set(keys))) if keys else []
+    return {(row.key, event.id): event.payload_hash for row in rows for event in row.applied}
+
+
+def _of_assess(outcome: Outcome, *, kept: bool) -> Outcome:
+    """What became of an assess event: of its attempts (kept: some were new) and of the view it completes."""
+    if outcome is Outcome.CONFLICT:
+        return outcome
+    return Outcome.APPLIED if kept or outcome is Outcome.APPLIED else Outcome.DUPLICATE
 
 
 def _result(sent: dict[str, Any], item: Item, outcome: Outcome) -> dict[str, Any]:

@@ -1,13 +1,16 @@
-"""Routes of the view calls, in both families: /v1/view/start and the gateway's /api/view/v1/start."""
+"""Routes of the view and assessment calls, in both families: /v1/view/start and the gateway's /api/view/v1/start."""
 
 from django.urls import path
 
+from viewer.assessment_views import AssessmentViewSet
 from viewer.views import ViewViewSet
 
-ACTIONS = {"start": "start", "update": "update_view", "end": "end", "read": "read", "sync": "sync"}
+VIEWS = {"start": "start", "update": "update_view", "end": "end", "read": "read", "sync": "sync"}
+ASSESSMENTS = {"submit": "submit", "read": "read"}
 
 urlpatterns = [
-    path(route, ViewViewSet.as_view({"post": method}), name=f"{family}-view-{name}")
-    for name, method in ACTIONS.items()
-    for family, route in (("v1", f"v1/view/{name}"), ("gateway", f"api/view/v1/{name}"))
+    path(route, viewset.as_view({"post": method}), name=f"{family}-{kind}-{name}")
+    for kind, viewset, actions in (("view", ViewViewSet, VIEWS), ("assessment", AssessmentViewSet, ASSESSMENTS))
+    for name, method in actions.items()
+    for family, route in (("v1", f"v1/{kind}/{name}"), ("gateway", f"api/{kind}/v1/{name}"))
 ]

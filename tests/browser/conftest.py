@@ -59,14 +59,14 @@ class Watched:
         return str(self.page.locator(selector).first.evaluate(script))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
     """The embedded default with its sample catalogue; its switches are these tests' to flip."""
-    with servers.running(tmp_path_factory.mktemp("browser")) as running:
+    with servers.running(tmp_path_factory.mktemp("browser"), VIEWER_WORKER="off") as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)

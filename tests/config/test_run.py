@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -57,16 +57,22 @@ def answers(server: servers.Server) -> bool:
         return False
 
 
-def granian(server: servers.Server) -> list[int]:
-    """The processes of the web server: its own, then its workers."""
-    return [
-        pid for pid in servers.family(server.process.pid) if b"granian" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+def running(server: servers.Server, program: bytes) -> list[int]:
+    """The service's processes of this program, the eldest first."""
+    found = []
+    for pid in servers.family(server.process.pid):
+        with suppress(FileNotFoundError):
+            if program in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+ALONE = {"VIEWER_WORKER": "off"}  # half as long to start and stop, where the worker is not the point
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[servers.Server]:
-    started = servers.start(tmp_path)
+    started = servers.start(tmp_path, **ALONE)
     family = servers.family(started.process.pid)
     yield started
     started.stop()
@@ -109,7 +115,7 @@ def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
 
 
 def test_the_first_run_tells_a_login_that_works_and_a_second_run_none(tmp_path: Path) -> None:
-    with servers.running(tmp_path) as first:
+    with servers.running(tmp_path, **ALONE) as first:
         (password,) = LOGIN.findall(first.log.read_text())
         asked = f"from django.contrib.auth import authenticate as a; print(a(username='admin', password='{password}'))"
         assert first.manage("shell", "-v0", "-c", asked).stdout.strip() == "admin"
@@ -117,18 +123,23 @@ def test_the_first_run_tells_a_login_that_works_and_a_second_run_none(tmp_path: 
         assert "WARNING: authentication is off" in first.log.read_text()
     told = len(first.log.read_text())
     assert (tmp_path / "secret_key").stat().st_mode & 0o777 == 0o600
-    with servers.running(tmp_path) as second:
+    with servers.running(tmp_path, **ALONE) as second:
         log = second.log.read_text()[told:]
         assert "Serving " in log
         assert "Admin login" not in log
         assert password not in log
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_it_with_0_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
-    server = servers.start(tmp_path)
+@pytest.mark.parametrize(
+    ("number", "worker", "processes"),
+    [(signal.SIGTERM, "on", 4), (signal.SIGINT, "on", 4), (signal.SIGTERM, "off", 3), (signal.SIGHUP, "off", 3)],
+)
+def test_a_signal_stops_it_with_0_and_leaves_no_process(
+    tmp_path: Path, number: signal.Signals, worker: str, processes: int
+) -> None:
+    server = servers.start(tmp_path, VIEWER_WORKER=worker)
     family = servers.family(server.process.pid)
-    assert len(family) >= 3
+    assert len(family) >= processes  # this one, the web server and its worker, and the one that folds
     server.process.send_signal(number)
     assert server.process.wait(45) == 0
     assert [pid for pid in family if lives(pid)] == []
@@ -136,17 +147,26 @@ def test_a_signal_stops_it_with_0_and_leaves_no_process(tmp_path: Path, number: 
 
 
 def test_a_dead_worker_is_replaced_and_the_service_goes_on(server: servers.Server) -> None:
-    _, worker = granian(server)
+    _, worker = running(server, b"granian")
     os.kill(worker, signal.SIGKILL)
     assert eventually(lambda: not lives(worker) and answers(server))
     assert server.process.poll() is None
     assert server.stop() == 0
 
 
+def test_a_dead_folding_worker_is_started_again(tmp_path: Path) -> None:
+    with servers.running(tmp_path) as server:
+        (first,) = running(server, b"celery")
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: not lives(first) and len(running(server, b"celery")) == 1)
+        assert "The worker ended with exit code -9; starting it again.\n" in server.log.read_text()
+        assert answers(server)
+
+
 def test_a_dead_server_ends_the_service_and_its_workers(tmp_path: Path) -> None:
     server = servers.start(tmp_path)
     family = servers.family(server.process.pid)
-    os.kill(granian(server)[0], signal.SIGKILL)
+    os.kill(running(server, b"granian")[0], signal.SIGKILL)
     assert server.process.wait(45) == 1
     assert eventually(lambda: not any(map(lives, family)), 5)
     assert "The server ended by itself with exit code -9; stopped the others.\n" in server.log.read_text()
@@ -190,14 +210,14 @@ def test_a_host_name_that_is_not_this_machines_is_refused(tmp_path: Path) -> Non
 def test_it_starts_again_at_once_on_the_same_port(server: servers.Server, tmp_path: Path) -> None:
     assert server.client.get("/health").status_code == 200  # its connection stays open, and waits in the kernel
     assert server.stop() == 0
-    with servers.running(tmp_path, PORT=server.url.rsplit(":", 1)[1]) as again:
+    with servers.running(tmp_path, PORT=server.url.rsplit(":", 1)[1], **ALONE) as again:
         assert answers(again)
 
 
 @pytest.mark.parametrize("tier", ["sqlite", "postgres"])
 def test_two_first_starts_at_once_make_one_database_and_tell_one_login(tier: str, tmp_path: Path) -> None:
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
-        settings, folders = {}, [tmp_path, tmp_path]
+        settings, folders = dict(ALONE), [tmp_path, tmp_path]
         if tier == "postgres":
             database = servers.postgres_database(POSTGRES_URL, f"viewer_first_{os.getpid()}")
             settings["DATABASE_URL"] = stack.enter_context(database)

@@ -55,12 +55,13 @@ def test_without_a_clients_time_it_happened_when_it_came(verb: Verb) -> None:
 def test_an_end_takes_the_clients_times(
     access: float | None, completed: float | None, sync: float | None, expected: tuple[float, float, bool]
 ) -> None:
-    times = {
-        "last_access_time": None if access is None else ms(access),
-        "last_completed_time": None if completed is None else ms(completed),
-    }
+    given = EndInput(
+        content_id=SINGLE,
+        last_access_time=None if access is None else ms(access),
+        last_completed_time=None if completed is None else ms(completed),
+    )
     ts = None if sync is None else at(sync)
-    event = view_event(Verb.END, EndInput(content_id=SINGLE, **times), NOW, ts=ts)
+    event = view_event(Verb.END, given, NOW, ts=ts)
     assert (event.access_time, event.completed_time, event.client_timed) == (
         at(expected[0]),
         at(expected[1]),

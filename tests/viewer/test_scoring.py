@@ -1,6 +1,7 @@
 """Best score of a content: the greatest total, not the best share of a maximum (seed: "best attempt")."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ def attempt(name: str, score: float, maximum: float, minute: float = 0, key: Row
         pytest.param([("a", 1.33, 3), ("b", 1.3, 3, 1)], Best(1.33, 3, 2), id="fractions"),
     ],
 )
-def test_the_best_attempt_gives_score_and_maximum(attempts: list[tuple], best: Best) -> None:
+def test_the_best_attempt_gives_score_and_maximum(attempts: list[tuple[Any, ...]], best: Best) -> None:
     assert best_scores(attempt(*one) for one in attempts) == {QUIZ: best}
 
 

@@ -24,7 +24,7 @@ help: ## This list
 	@touch $@
 
 run: .venv/run.stamp ## Serve the embedded default on PORT (8000), data in VIEWER_DATA_DIR (./var)
-	@set -a; [ ! -f .env ] || . ./.env; set +a; exec $(BIN)/python -m config.run
+	@set -a; [ ! -f .env ] || . ./.env; set +a; $(if $(filter-out file,$(origin PORT)),export PORT=$(PORT);) exec $(BIN)/python -m config.run
 
 services: ## Install (once) and start what the tests need
 	@scripts/services.sh postgres browser

@@ -15,7 +15,6 @@
      |    +-- NotInCollection         ERR_NOT_IN_COLLECTION          an assessment the named collection does not have
      |    +-- TooManyQuestions        ERR_TOO_MANY_QUESTIONS         more questions answered than the content has
      |    +-- InvalidProgram          ERR_INVALID_PROGRAM            an unknown program, or one without collections
-     |    +-- NotSupported            ERR_NOT_SUPPORTED              an event type this version does not take
      +-- Unauthorized 401             ERR_UNAUTHORIZED               no valid token
      +-- Forbidden 403                ERR_FORBIDDEN_USER             another learner than the caller
      +-- NotFound 404                 ERR_NOT_FOUND                  no such route or thing
@@ -135,12 +134,6 @@ class InvalidProgram(FieldError, BadRequest):
     """A program that is not known here, or one that has no collections to enrol into."""
 
     code = "ERR_INVALID_PROGRAM"
-
-
-class NotSupported(FieldError, BadRequest):
-    """An event type this version of the service does not take."""
-
-    code = "ERR_NOT_SUPPORTED"
 
 
 class Unauthorized(ViewerError):

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -68,7 +69,9 @@ def described(
     return decorate
 
 
+@cache
 def _body(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """The whole body; one type for all calls that take `kind`, or the document would have two of one name."""
     return msgspec.defstruct(f"{kind.__name__}Body", [("request", kind), ("params", dict[str, Any] | None, None)])
 
 

@@ -112,6 +112,8 @@ def databases(url: str) -> dict[str, dict[str, Any]]:
     except (dj_database_url.ParseError, ValueError):
         raise ImproperlyConfigured(f"DATABASE_URL is no database's address. {_SPOKEN}") from None  # it has a password
     if parsed["ENGINE"] == "django.db.backends.sqlite3":
+        if parsed["NAME"] == ":memory:":  # every process, even every thread, would have a database of its own
+            raise ImproperlyConfigured(f"DATABASE_URL names a database in memory. {_SPOKEN}")
         return {
             "default": _sqlite(parsed["NAME"], writes=True),
             "reports": _sqlite(parsed["NAME"], writes=False),

@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from demo_runner import Call, Tally, http_caller, play_all
@@ -49,7 +50,7 @@ def _on_own(*, keep: bool) -> Tally:
     """Plays on a service started for it."""
     real = [REAL_COURSE] if REAL_COURSE.exists() else []
     with running(real, keep=keep) as service:
-        tally = _play(service.url, "")
+        tally = _play(service.url, "", service.events)
         if any(result.failures for result in tally.results):
             print(f"The end of the service's log:\n{service.last_words()}")
     return tally
@@ -57,10 +58,10 @@ def _on_own(*, keep: bool) -> Tally:
 
 def _on(url: str) -> Tally:
     """Plays on a running instance. Its people keep their progress: the demo's learners have names of their own."""
-    return _play(url, f"-{secrets.token_hex(3)}")
+    return _play(url, f"-{secrets.token_hex(3)}", None)
 
 
-def _play(url: str, suffix: str) -> Tally:
+def _play(url: str, suffix: str, events: Path | None) -> Tally:
     call = http_caller(url)
     stranger = f"nobody-{secrets.token_hex(4)}"
 
@@ -73,7 +74,7 @@ def _play(url: str, suffix: str) -> Tally:
 
     print(f"Playing on {url}, mode strict")
     knows("single-digit-addition")  # says at once when nobody is there
-    return play_all(all_stories(suffix, SAMPLE, REAL_COURSE), call, knows, print)
+    return play_all(all_stories(suffix, SAMPLE, REAL_COURSE, events), call, knows, print)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -25,10 +25,11 @@ class Unexpected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One POST of {"request": request}."""
+    """One POST of {"request": request}, or a GET, which has no body."""
 
     path: str
-    request: Mapping[str, Any]
+    request: Mapping[str, Any] = field(default_factory=dict)
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +152,10 @@ def http_caller(url: str) -> Caller:
 
     def call(each: Call) -> Answer:
         connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=CALL_SECONDS)
-        body = json.dumps({"request": each.request}).encode()
+        body = None if each.method == "GET" else json.dumps({"request": each.request}).encode()
+        headers = {"Content-Type": "application/json"} if body else {}
         try:
-            connection.request("POST", parts.path.rstrip("/") + each.path, body, {"Content-Type": "application/json"})
+            connection.request(each.method, parts.path.rstrip("/") + each.path, body, headers)
             response = connection.getresponse()
             status, text = response.status, response.read()
         except (OSError, http.client.HTTPException):
@@ -225,7 +227,9 @@ def render(table: Table, results: Sequence[Result]) -> str:
     widths = _widths(rows)
     rule = "─┼─".join("─" * width for width in widths)
     lines = [table.caption, _line(head, widths), rule]
-    for block in blocks:
+    for block, result in zip(blocks, results, strict=True):
+        if table.columns and result.step.title:
+            lines.append(textwrap.fill(result.step.title, WIDTH))
         lines += [_line(row, widths) for row in block]
     return "\n".join(lines)
 
@@ -241,12 +245,11 @@ def _single(result: Result) -> list[str]:
 
 
 def _parted(table: Table, result: Result) -> list[list[str]]:
-    """Two lines, expected above actual, one cell for each part."""
-    rows = [
+    """Two lines, expected above actual, one cell for each part. The title stands above, as wide as the table."""
+    return [
         [result.step.id, "expected", *_cells(result.step.expected, len(table.columns)), _mark(result)],
         ["", "actual", *_cells(result.actual, len(table.columns)), ""],
     ]
-    return [["", result.step.title, *[""] * (len(table.columns) + 1)], *rows] if result.step.title else rows
 
 
 def _cells(value: Value, count: int) -> list[str]:

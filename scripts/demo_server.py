@@ -27,10 +27,11 @@ class NotPlayable(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A running service. log: the file it writes to."""
+    """A running service. log: the file it writes to; events: the folder it publishes to."""
 
     url: str
     log: Path
+    events: Path
 
     def last_words(self, lines: int = 15) -> str:
         """The end of its log."""
@@ -47,7 +48,7 @@ def running(catalogues: Sequence[Path], *, keep: bool) -> Iterator[Service]:
     port = _free_port()
     env = {name: value for name, value in os.environ.items() if not OPERATORS_OWN.match(name)}
     env |= {"VIEWER_DATA_DIR": str(folder), "PORT": str(port), "VIEWER_AUTH": "off"}
-    service = Service(f"http://127.0.0.1:{port}", folder / "server.log")
+    service = Service(f"http://127.0.0.1:{port}", folder / "server.log", folder / "events")
     process: subprocess.Popen[bytes] | None = None
     try:
         with service.log.open("ab") as output:

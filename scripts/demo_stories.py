@@ -1,26 +1,44 @@
 """The demo's stories as data: who does what, and what must come of it. Played by demo_runner.
 
 Expected values are the seeds' own where they give any, and else computed here by plain bookkeeping over the events
-played; nothing is taken from the service's code. A story for another mode or call is one more function.
+played; nothing is taken from the service's code. A story for another mode or call is one more function; the one of
+summaries and assessments is demo_aggregate's.
 """
 
 import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from demo_runner import Answer, Call, Step, Story, Table, Unexpected, Value
+from demo_aggregate import two_learners
+from demo_runner import Answer, Call, Step, Story, Table, Value
+from demo_sample import LOAD_SAMPLE, SAMPLE_BATCH, SAMPLE_COURSE, Unit, sample_tree, units_of
+from demo_steps import (
+    STATUS,
+    Name,
+    acks,
+    completes,
+    contents,
+    counts,
+    enrol,
+    item,
+    listing,
+    refusal,
+    row_of,
+    state_of,
+    summary_list,
+    view,
+    word,
+    words_of,
+)
 
-Name = Callable[[str], str]
 Event = dict[str, Any]
 
-STATUS = {0: "Not Started", 1: "In Progress", 2: "Complete"}
 ROW = ("user_id", "collection_id", "context_id", "content_id", "status")
-COLLECTION_MIME_TYPE = "application/vnd.ekstep.content-collection"
 
 MATHS = "class-1-maths"
 SINGLE = "single-digit-addition"
@@ -30,98 +48,24 @@ REAL_COURSE = "do_212347136096788480178"
 REAL_LEAVES = ("domain_44689", "do_112270494168555520130")
 REAL_BATCH = "0130000000000000001"
 
-SAMPLE_COURSE = "do_214157026482000001"
-SAMPLE_BATCH = "0141570264820010"
 
+def all_stories(suffix: str, sample: Path, real: Path, events: Path | None) -> list[Story]:
+    """Every story, in order.
 
-def all_stories(suffix: str, sample: Path, real: Path) -> list[Story]:
-    """Every story, in order. suffix: put behind each learner's name; sample, real: the catalogue files played on."""
+    suffix: put behind each learner's name; sample, real: the catalogue files played on; events: the folder the service
+    publishes to, None where that is out of reach.
+    """
 
     def name(learner: str) -> str:
         return learner + suffix
 
-    return [scenarios(name), strict(name), lifecycle(name, real), course(name, sample)]
-
-
-# --- picking from answers ------------------------------------------------------------------------------------
-
-
-def acks(answers: Sequence[Answer]) -> str:
-    """What the writes were answered, in order; equal ones counted."""
-    said = Counter(
-        str(next(iter(answer.result.values()))) if answer.status == 200 else answer.told for answer in answers
-    )
-    return ", ".join(text if count == 1 else f"{count} x {text}" for text, count in said.items())
-
-
-def contents(answer: Answer) -> list[Mapping[str, Any]]:
-    """The contents a read lists."""
-    listed = answer.result["contents"]
-    if not isinstance(listed, list):
-        raise Unexpected("contents is no list")
-    return listed
-
-
-def item(answer: Answer, content_id: str) -> Mapping[str, Any]:
-    """The one content of a read with this id."""
-    found = [each for each in contents(answer) if each["identifier"] == content_id]
-    if len(found) != 1:
-        raise Unexpected(f"{content_id} is listed {len(found)} times")
-    return found[0]
-
-
-def word(given: Mapping[str, Any]) -> str:
-    """The status in the seeds' words."""
-    return STATUS.get(given["status"], f"status {given['status']}")
-
-
-def words_of(content_id: str, reads: int = 1) -> Callable[[Sequence[Answer]], Value]:
-    """Picks what the last `reads` answers say of this content; one word when they agree."""
-    return lambda answers: " / ".join(dict.fromkeys(word(item(each, content_id)) for each in answers[-reads:]))
-
-
-def state_of(content_id: str) -> Callable[[Sequence[Answer]], Value]:
-    """Picks "In Progress, 45 %" from the last answer."""
-
-    def pick(answers: Sequence[Answer]) -> Value:
-        found = item(answers[-1], content_id)
-        return f"{word(found)}, {found['progress']} %"
-
-    return pick
-
-
-def row_of(content_id: str) -> Callable[[Sequence[Answer]], Value]:
-    """Picks the row behind the content, as the seeds' "Entry in DB" tables show one."""
-
-    def pick(answers: Sequence[Answer]) -> Value:
-        found = item(answers[-1], content_id)
-        place = (found["collectionId"], found["contextId"], found["contentId"])
-        return (str(answers[-1].result["userId"]), *map(str, place), str(found["status"]))
-
-    return pick
-
-
-def listing(answers: Sequence[Answer]) -> Value:
-    """Picks every content of the last answer with its status, in the order listed."""
-    return ", ".join(f"{each['identifier']} {word(each)}" for each in contents(answers[-1]))
-
-
-def refusal(answers: Sequence[Answer]) -> Value:
-    """Picks the error the last call was told."""
-    return answers[-1].told
-
-
-# --- making calls --------------------------------------------------------------------------------------------
-
-
-def view(verb: str, **fields: object) -> Call:
-    """One call of the view family."""
-    return Call(f"/v1/view/{verb}", fields)
-
-
-def completes(**place: object) -> tuple[Call, ...]:
-    """Start and end of one content."""
-    return view("start", **place), view("end", **place)
+    return [
+        scenarios(name),
+        strict(name),
+        lifecycle(name, real),
+        course(name, sample),
+        two_learners(name, sample, events),
+    ]
 
 
 # --- 1: the scenario table -----------------------------------------------------------------------------------
@@ -192,14 +136,15 @@ def strict(name: Name) -> Story:
         return Step(f"STRICT-{number}", action, expected, words_of(content, reads), calls)
 
     done = "Progress started, Progress ended"
+    in_batch_2 = {**in_batch_1, "contextId": "batch-2"}
     setup = (
         Step(
             "S.1",
-            "Rahul completes content “single-digit-addition” as part of batch “batch-1“ within the course "
-            "“class-1-maths”",
-            done,
+            "Rahul joins batch-1 and completes content “single-digit-addition” as part of batch “batch-1“ within the "
+            "course “class-1-maths”",
+            f"SUCCESS, {done}",
             acks,
-            completes(**in_batch_1, contentId=SINGLE),
+            (enrol(**in_batch_1), *completes(**in_batch_1, contentId=SINGLE)),
         ),
         Step(
             "S.2",
@@ -246,7 +191,8 @@ def strict(name: Name) -> Story:
             "batch-1 has expired and Rahul has rejoined batch-2 and opened the content “single-digit-addition”",
             SINGLE,
             "Not Started",
-            view("read", **{**in_batch_1, "contextId": "batch-2"}, contentId=SINGLE),
+            enrol(**in_batch_2),
+            view("read", **in_batch_2, contentId=SINGLE),
         ),
         # Another learner: Rahul's own completion in batch-1 would answer here. The ToC with and without a batch.
         opens(
@@ -276,10 +222,19 @@ def strict(name: Name) -> Story:
             view("read", **organically, contentId=DOUBLE),
         ),
     )
+    enrolments = (
+        Step(
+            "S.5",
+            "Rahul's enrolments: GET /v1/summary/list",
+            "batch-1 In Progress, 1 done, 33 %; batch-2 Not Started, 0 done, 0 %",
+            in_batches,
+            (summary_list(rahul),),
+        ),
+    )
     about = (
         "Any content is strictly monitored in the context it was consumed in. Opening is what a client asks before "
-        "it shows a content: view/read with the place the learner came from. In this mode no call depends on whether a "
-        "batch has ended, so the sample's batch-1 stays open."
+        "it shows a content: view/read with the place the learner came from. In this mode no read depends on whether a "
+        "batch has ended, so the sample's batch-1 stays open; Rahul is enrolled in it, and in batch-2 when he rejoins."
     )
     return Story(
         "Story 2: Strict Context Mode",
@@ -288,7 +243,17 @@ def strict(name: Name) -> Story:
             Table("What Rahul did", setup),
             Table("Entry in DB, as read back", entries, ROW),
             Table("API responses for various other actions done by the user", actions),
+            Table("What the course says of him, once for each batch he is enrolled in", enrolments),
         ),
+    )
+
+
+def in_batches(answers: Sequence[Answer]) -> Value:
+    """Picks how far each enrolment of a list is, by batch."""
+    records = sorted(answers[-1].result["summary"], key=lambda each: str(each["contextId"]))
+    return "; ".join(
+        f"{each['contextId']} {word(each)}, {each['progress']} done, {each['completionPercentage']} %"
+        for each in records
     )
 
 
@@ -395,47 +360,6 @@ def lifecycle(name: Name, real: Path) -> Story:
 
 # --- 4: a whole course ---------------------------------------------------------------------------------------
 
-LOAD_SAMPLE = "Load the sample with: manage.py load_catalogue catalogue/sample/catalogue.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A collection of the tree with its distinct leaves in course order. depth: 0 is the course itself."""
-
-    title: str
-    depth: int
-    leaves: tuple[str, ...]
-
-
-def units_of(node: Mapping[str, Any], depth: int = 0, *, optional: bool = False) -> Iterator[Unit]:
-    """The node and every collection below it, in course order."""
-    notes = ["optional"] * optional + ["child course"] * (depth > 0 and node.get("contentType") == "Course")
-    title = f"{node['name']} ({', '.join(notes)})" if notes else str(node["name"])
-    yield Unit(title, depth, tuple(dict.fromkeys(_leaves(node))))
-    flags = node.get("relationalMetadata", {})
-    for child in _children(node):
-        if child["mimeType"] == COLLECTION_MIME_TYPE:
-            yield from units_of(child, depth + 1, optional=bool(flags.get(child["identifier"], {}).get("optional")))
-
-
-def _leaves(node: Mapping[str, Any]) -> Iterator[str]:
-    if node["mimeType"] != COLLECTION_MIME_TYPE:
-        yield node["identifier"]
-        return
-    for child in _children(node):
-        yield from _leaves(child)
-
-
-def _children(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return sorted(node.get("children", ()), key=lambda child: int(child["index"]))
-
-
-def sample_tree(sample: Path, collection_id: str) -> Mapping[str, Any]:
-    """The collection's node in the catalogue file, which holds nodes and whole answers of the hierarchy API."""
-    entries = json.loads(sample.read_text(encoding="utf-8"))["collections"]
-    nodes: list[Mapping[str, Any]] = [entry.get("result", {}).get("content", entry) for entry in entries]
-    return next(node for node in nodes if node["identifier"] == collection_id)
-
 
 @dataclass
 class Ledger:
@@ -466,17 +390,13 @@ class Ledger:
         self.seconds += event.get("timespent", 0)
         return "applied"
 
-    def counts(self, leaves: Sequence[str]) -> str:
+    def counted(self, leaves: Sequence[str]) -> str:
         """How many of these leaves are complete / in progress / not started."""
-        return _counts([self.status.get(leaf, 0) for leaf in leaves])
+        return counts([self.status.get(leaf, 0) for leaf in leaves])
 
 
-def _counts(statuses: Sequence[int]) -> str:
-    return " / ".join(f"{statuses.count(status):2}" for status in (2, 1, 0))
-
-
-def _verdicts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+def _verdicts(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
 
 
 def verdicts(answers: Sequence[Answer]) -> Value:
@@ -524,10 +444,10 @@ def course(name: Name, sample: Path) -> Story:
 
     def per_unit(prefix: str, ledger: Ledger) -> tuple[Step, ...]:
         def counted(unit: Unit) -> Callable[[Sequence[Answer]], Value]:
-            return lambda answers: _counts([item(answers[-1], leaf)["status"] for leaf in unit.leaves])
+            return lambda answers: counts([item(answers[-1], leaf)["status"] for leaf in unit.leaves])
 
         return tuple(
-            Step(f"{prefix}{number}", "  " * unit.depth + unit.title, ledger.counts(unit.leaves), counted(unit))
+            Step(f"{prefix}{number}", "  " * unit.depth + unit.title, ledger.counted(unit.leaves), counted(unit))
             for number, unit in enumerate(units)
         )
 
@@ -558,8 +478,8 @@ def course(name: Name, sample: Path) -> Story:
         ),
     )
 
-    # Brian, by what his phone kept.
-    brian = name("Brian")
+    # Imran, by what his phone kept.
+    imran = name("Imran")
     two_days_ago = int(time.time() * 1000) - 2 * 24 * 3600 * 1000
     happened = offline_events(leaves, where, two_days_ago)
     batch = happened + happened[::4]
@@ -582,35 +502,35 @@ def course(name: Name, sample: Path) -> Story:
     expected = [_verdicts(his.take(events)) for events in (batch, batch, more)]
 
     def sync(events: Sequence[Event]) -> tuple[Call, ...]:
-        return (view("sync", userId=brian, events=events),)
+        return (view("sync", userId=imran, events=events),)
 
     offline = (
         Step(
-            "B.1",
-            f"Brian's phone sends {len(batch)} events, shuffled, every fourth twice, the last one a revisit",
+            "I.1",
+            f"Imran's phone sends {len(batch)} events, shuffled, every fourth twice, the last one a revisit",
             expected[0],
             verdicts,
             sync(batch),
         ),
-        Step("B.2", "The results stand where the events stood", "as sent", same_places(batch)),
-        Step("B.3", "The answer got lost, the phone sends all of it again", expected[1], verdicts, sync(batch)),
+        Step("I.2", "The results stand where the events stood", "as sent", same_places(batch)),
+        Step("I.3", "The answer got lost, the phone sends all of it again", expected[1], verdicts, sync(batch)),
         Step(
-            "B.4",
+            "I.4",
             "Next day: the end of a content never started, and an update to 60 %",
             expected[2],
             verdicts,
             sync(more),
         ),
         Step(
-            "B.5",
+            "I.5",
             "Read the content he stopped in",
             f"{STATUS[his.status[leaves[half]]]}, {his.progress[leaves[half]]} %",
             state_of(leaves[half]),
-            (view("read", userId=brian, **where, contentId=leaves[half]),),
+            (view("read", userId=imran, **where, contentId=leaves[half]),),
         ),
-        Step("B.6", "Read the whole collection", everything, in_order, (view("read", userId=brian, **where),)),
+        Step("I.6", "Read the whole collection", everything, in_order, (view("read", userId=imran, **where),)),
         Step(
-            "B.7",
+            "I.7",
             "Seconds spent in all: what came twice counts once, a revisit not at all",
             f"{his.seconds:.1f}",
             lambda answers: f"{sum(each['timespent'] for each in contents(answers[-1])):.1f}",
@@ -627,8 +547,8 @@ def course(name: Name, sample: Path) -> Story:
         (
             Table("Anitha views every content", online),
             Table(caption.format("Anitha's contents"), per_unit("A.u", hers), action="Unit"),
-            Table("Brian was offline and stops half-way", offline),
-            Table(caption.format("Brian's contents"), per_unit("B.u", his), action="Unit"),
+            Table("Imran was offline and stops half-way", offline),
+            Table(caption.format("Imran's contents"), per_unit("I.u", his), action="Unit"),
         ),
         SAMPLE_COURSE,
         LOAD_SAMPLE,

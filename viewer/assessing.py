@@ -171,11 +171,8 @@ def _answered(place: str, entry: AttemptInput, given: SubmitInput) -> _Answered:
 def _attempt(key: RowKey, number: int, one: _Answered, told: Told) -> Attempt:
     """The attempt to store. One that names neither itself nor any time is told apart by the call it came with."""
     at = one.at or told.ts
-    if at is not None:
-        told_apart_by = str(to_epoch_ms(at))
-    else:
-        told_apart_by = f"{told.repeat or to_epoch_ms(told.now)}#{number}"
-    attempt_id = one.attempt_id or assessments.derived_id(key, told_apart_by)
+    own = f"{told.repeat or to_epoch_ms(told.now)}#{number}"
+    attempt_id = one.attempt_id or assessments.derived_id(key, own if at is None else str(to_epoch_ms(at)))
     return assessments.attempt_of(key, attempt_id, one.questions, at or told.now, told.now)
 
 

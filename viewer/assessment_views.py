@@ -25,7 +25,7 @@ class AssessmentViewSet(EnvelopeViewSet):
     @described("view.assess", SubmitInput, ACK, errors=(400, 401, 403))
     @action(methods=["post"], detail=False)
     def submit(self, request: Request) -> Response:
-        """Scores an attempt and completes its content. The same attempt again changes nothing; a newer one replaces it."""
+        """Scores an attempt and completes its content. The same attempt sent again changes nothing."""
         fields = body_fields(request)
         given = to_input(fields, SubmitInput)
         now = timestamps.now()

@@ -81,7 +81,7 @@ def derived_id(key: RowKey, told_apart_by: str) -> str:
 
     32 hex digits; the legacy hash of 32 bits met its like among a few ten thousand attempts.
     """
-    text = "\0".join((key.user_id, key.content_id, told_apart_by))
+    text = f"{key.user_id}\0{key.content_id}\0{told_apart_by}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

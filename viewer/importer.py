@@ -405,7 +405,7 @@ def would_change(store: Store, batch: ImportBatch) -> int:
     for table, key_of, given in imports.tables(batch):
         stored = {key_of(row): row for row in _stored(store, given)}
         merged = imports.merge_all(table, key_of, stored, given)
-        changed += sum(row != stored.get(key) for key, row in merged.items())
+        changed += sum(row is not stored.get(key) for key, row in merged.items())
     return changed
 
 

@@ -78,7 +78,9 @@ def merge_consumption(stored: Consumption, given: Consumption) -> Consumption:
         own_completed_time=earlier(stored.own_completed_time, given.own_completed_time),
         origin=_origin(stored, given),
     )
-    return stored if merged == stored else replace(merged, version=stored.version + 1)
+    # Python holds False and 0, 1 and 1.0 for equal; a player's details may not.
+    same = merged == stored and _canonical(merged.progress_details) == _canonical(stored.progress_details)
+    return stored if same else replace(merged, version=stored.version + 1)
 
 
 def merge_details(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,14 +121,19 @@ def _origin(stored: Consumption, given: Consumption) -> str | None:
 
 
 def merge_attempt(stored: Attempt, given: Attempt) -> Attempt:
-    """The newer account of one attempt; of equally old ones the higher total. The first `created_on` stays."""
+    """The newer account of one attempt; of equally old ones the higher total. The first `created_on` stays.
+
+    `stored` itself when `given` adds nothing.
+    """
     winner = max(stored, given, key=_attempt_rank)
-    return replace(winner, created_on=min(stored.created_on, given.created_on))
+    merged = replace(winner, created_on=min(stored.created_on, given.created_on))
+    return stored if merged == stored else merged
 
 
 def _attempt_rank(attempt: Attempt) -> tuple[Any, ...]:
     questions = _canonical([asdict(question) for question in attempt.questions])
-    told = (attempt.updated_on, attempt.total_max_score, attempt.grand_total, questions)
+    # When it was stored comes last: a replay is stored later than what it replays and must not win by that.
+    told = (attempt.total_max_score, attempt.grand_total, questions, attempt.updated_on)
     return (attempt.last_attempted_on, attempt.total_score, *told)
 
 

@@ -271,7 +271,7 @@ BAD_ITEMS: list[tuple[dict[str, Any], str]] = [
     ({"type": None}, "ERR_MISSING_FIELD"),
     ({"type": "finish"}, "ERR_INVALID_FIELD"),
     ({"type": ["start"]}, "ERR_INVALID_FIELD"),
-    ({"type": "assess"}, "ERR_NOT_SUPPORTED"),
+    ({"type": "assess"}, "ERR_MISSING_FIELD"),
     ({"ts": "yesterday"}, "ERR_INVALID_TIME"),
     ({"ts": True}, "ERR_INVALID_FIELD"),
     ({"contentId": None}, "ERR_MISSING_FIELD"),

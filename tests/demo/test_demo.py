@@ -1,22 +1,34 @@
 """The demo is run as people run it; its comparing is tested on answers made up here."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from demo_runner import Answer, Call, Step, Story, Table, Tally, http_caller, judge, play_all
+from demo_aggregate import Book, Course, published, same_record
+from demo_runner import Answer, Call, Result, Step, Story, Table, Tally, http_caller, judge, play_all, render
+from demo_steps import summary_list, words_of
 from demo_stories import Ledger
 
 from tests import servers
 
 COMMAND = [sys.executable, "scripts/demo.py"]
 READ = Call("/v1/view/read", {})
+SAMPLE = servers.ROOT / "catalogue" / "sample" / "catalogue.json"
+# Of story 5; ASHA-14 looks into the service's own folder.
+ASHA = [f"ASHA-{number}" for number in range(1, 15)]
+BRIAN = [f"BRIAN-{number}" for number in range(1, 10)]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,6 +41,13 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         timeout=180,
         check=False,
     )
+
+
+def marks(output: str) -> dict[str, str]:
+    """The mark at the end of each row that begins with a step's id."""
+    rows = re.findall(r"^([\w.-]+) +│.*│ (ok|DIFFERS)$", output, re.MULTILINE)
+    assert len(dict(rows)) == len(rows), "an id twice"
+    return dict(rows)
 
 
 def step(expected: str = "200") -> Step:
@@ -50,9 +69,10 @@ def test_the_demo_finds_every_strict_row_ok_and_leaves_nothing_behind(tmp_path: 
     done = run(TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    for number in range(1, 7):
-        (row,) = [line for line in lines if line.startswith(f"STRICT-{number} ")]
-        assert row.endswith("│ ok")
+    found = marks(done.stdout)
+    for row in (*(f"STRICT-{number}" for number in range(1, 7)), *ASHA, *BRIAN):
+        assert found.get(row) == "ok", row
+    assert str(len(found)) == lines[-1].split()[0]
     assert "DIFFERS " not in done.stdout
     assert re.fullmatch(r"(\d+) steps: \1 ok, 0 DIFFERS; 0 calls .*5xx; \d stories played, \d left out\.", lines[-1])
     tables = lines[lines.index("Story 1: scenarios 1-3") :]
@@ -66,7 +86,9 @@ def test_it_plays_twice_on_a_running_instance_and_ci_allows_no_story_left_out(tm
         second = run("--url", server.url, CI="true")
         assert server.client.get("/ready").status_code == 200
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "3 stories played, 1 left out" in first.stdout
+    assert "4 stories played, 1 left out" in first.stdout
+    for output in (first.stdout, second.stdout):
+        assert [row for row in marks(output) if row.startswith(("ASHA", "BRIAN"))] == [*ASHA[:-1], *BRIAN]
     assert "LEFT OUT" in first.stdout
     assert second.returncode == 1
     assert ", 0 DIFFERS" in second.stdout
@@ -150,3 +172,102 @@ def test_the_demos_bookkeeping_takes_events_in_the_order_they_happened() -> None
     taken = ledger.take([event(4, "update", timespent=9), event(3, "end"), update, event(1, "start"), update])
     assert taken == {"applied": 3, "duplicate": 1, "older": 1}
     assert (ledger.status, ledger.progress, ledger.seconds) == ({"do_1": 2}, {"do_1": 100}, 5)
+
+
+def test_the_demos_bookkeeping_counts_what_is_required() -> None:
+    course = Course.read(SAMPLE)
+    assert (len(course.leaves), len(course.required), len(course.optional_nodes)) == (31, 27, 5)
+    assert set(course.optional_nodes) - set(course.optional) == {"do_214157026482000117"}
+    book = Book(course)
+    assert book.told() == "status 0, 0 done, 0 %"
+    book.start(course.required[0])
+    assert book.told() == "status 1, 0 done, 0 %"
+    for leaf in (*course.required[:-1], *course.optional):
+        book.complete(leaf)
+    book.start(course.required[0])
+    assert book.told() == "status 1, 26 done, 96 %"
+    book.complete(course.required[-1])
+    assert book.told() == "status 2, 27 done, 100 %, completedOn set"
+
+
+def test_a_record_that_is_told_otherwise_elsewhere_is_named() -> None:
+    place = {"collectionId": "do_214157026482000001", "contextId": "0141570264820010"}
+    record: dict[str, Any] = {**place, "status": 1, "progress": 3, "completionPercentage": 11, "completedOn": None}
+    read = Answer(200, {"result": {**record, "summary": record}})
+
+    def beside(listed: dict[str, Any]) -> list[Answer]:
+        return [read, Answer(200, {"result": {"summary": [listed]}}), Answer(200)]
+
+    assert same_record(beside(record)) == "status 1, 3 done, 11 %; the same"
+    assert (
+        same_record(beside({**record, "progress": 4, "more": 1}))
+        == "status 1, 3 done, 11 %; not the same: more, progress"
+    )
+    aggregated = Answer(200, {"result": {**record, "status": 2}})
+    assert same_record([aggregated, *beside(record)]) == "status 1, 3 done, 11 %; not the same: status"
+
+
+def test_events_written_twice_or_half_or_about_others_do_not_count(tmp_path: Path) -> None:
+    def line(number: int, user: str) -> str:
+        data = {"userIds": [user], "action": "issue-certificate", "batchId": "b", "courseId": "do_1"}
+        return json.dumps(
+            {"id": f"certificate:{number}", "topic": "t", "event": {"edata": data, "object": {"id": "o"}}}
+        )
+
+    told = {"edata": {"type": "enrol-complete"}, "object": {"id": "Asha", "rollup": {"l1": "do_1"}}}
+    audit = json.dumps({"id": "enrol-complete:1", "topic": "t", "event": told})
+    file = tmp_path / "2026-01-12.jsonl"
+    file.write_text("\n".join([line(1, "Asha"), line(1, "Asha"), line(2, "Brian"), audit, line(3, "Asha")[:-5]]))
+    assert published(tmp_path, "Asha")([]) == "enrol-complete in do_1; issue-certificate for b of do_1"
+
+
+def test_a_refused_call_before_a_read_is_told_in_its_place() -> None:
+    read = Answer(200, {"result": {"contents": [{"identifier": "do_1", "status": 0}]}})
+    refused = Answer(400, {"params": {"err": "INVALID_COURSE_BATCH_ID"}})
+    assert words_of("do_1")([Answer(200), read]) == "Not Started"
+    assert words_of("do_1")([refused, read]) == "400 INVALID_COURSE_BATCH_ID"
+
+
+def test_a_row_of_several_values_has_its_title_across_the_table() -> None:
+    one = Step("X.1", "What was done " * 10, ("a", "b"), lambda answers: ("a", "b"))
+    lines = render(Table("A table", (one,), ("first", "second")), [Result(one, ("a", "b"), ok=True)]).splitlines()
+    assert lines[3].startswith("What was done What was done")
+    assert max(map(len, lines)) <= 120
+    assert [line.split()[0] for line in lines[-2:]] == ["X.1", "│"]
+
+
+def test_a_get_has_no_body() -> None:
+    with listening() as (url, seen):
+        assert http_caller(url)(summary_list("Zoë/1")).status == 200
+        assert http_caller(url)(READ).status == 200
+    assert seen == [("GET", "/v1/summary/list/Zo%C3%AB%2F1", b""), ("POST", "/v1/view/read", b'{"request": {}}')]
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[tuple[str, str, bytes]]]]:
+    """A server that answers everything with {}: its URL, and the method, path and body of what it was asked."""
+    seen: list[tuple[str, str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append((self.command, self.path, self.rfile.read(int(self.headers.get("Content-Length", 0)))))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def log_message(self, *arguments: object) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

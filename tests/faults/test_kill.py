@@ -66,6 +66,7 @@ def test_no_acknowledged_write_is_lost_when_everything_is_killed(
             settings["DATABASE_URL"] = stack.enter_context(database)
         for _ in range(ROUNDS):
             server = servers.start(tmp_path, **settings)
+            stack.callback(server.kill)
             users = [learner(f"writer-{number}") for number in range(WRITERS)]
             writers = Writers(server, users)
             writers.start()
@@ -74,6 +75,7 @@ def test_no_acknowledged_write_is_lost_when_everything_is_killed(
             server.kill()
             writers.join()
             server = servers.start(tmp_path, **settings)
+            stack.callback(server.kill)
             marks = server.manage(
                 "shell", "-v0", "-c",
                 "from viewer.store import get_store; from common.timestamps import now;"

@@ -284,7 +284,7 @@ def read(store: OrmStore, key: RowKey, contents: list[str] | None) -> list[str]:
     instance.current()  # one more statement, once a second
     with statements(store) as sent:
         answer = reading.read(Caller(None), given, at(5))
-    assert [item["status"] for item in answer["contents"]] == [1] * 16
+    assert [item["status"] for item in answer["contents"]].count(1) == 16
     return sent
 
 

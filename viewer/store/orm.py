@@ -246,7 +246,7 @@ class OrmStore(FoldTables):
             stored = {key_of(row): row for row in self._locked(table, keys)}
             merged = imports.merge_all(table, key_of, stored, given)
             new = [row for key, row in sorted(merged.items()) if key not in stored]
-            old = [row for key, row in sorted(merged.items()) if key in stored and row != stored[key]]
+            old = [row for key, row in sorted(merged.items()) if key in stored and row is not stored[key]]
             self._save(table, new, new=True)
             self._save(table, old, new=False)
             if table is imports.ENROLMENTS:

@@ -1,0 +1,80 @@
+"""What the calls answer, for the OpenAPI document."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+
+from summaries.inputs import MAX_LIMIT
+
+_TEXT = {"type": "string"}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_TIME = {"type": ["integer", "null"], "format": "int64", "description": "epoch ms"}
+_STATUS = {"type": "integer", "enum": [0, 1, 2]}
+_IDS = {"type": "array", "items": _TEXT}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+SUCCESS = _object(response={"type": "string", "enum": ["SUCCESS"]})
+ENROLLED = _object(**SUCCESS["properties"], enrolled={**_IDS, "description": "collections this call enrolled into"})
+UNENROLLED = _object(
+    **SUCCESS["properties"], unenrolled={**_IDS, "description": "collections whose enrolment this call ended"}
+)
+RECORD = _object(
+    userId=_TEXT,
+    collectionId=_TEXT,
+    contextId=_TEXT,
+    enrolledDate={**_TIME, "description": "epoch ms; null for what was viewed without an enrolment"},
+    active={"type": "boolean"},
+    contentStatus={
+        "type": "object",
+        "additionalProperties": _STATUS,
+        "description": "every content of the collection, and what was viewed beside them",
+    },
+    assessmentStatus={
+        "type": "object",
+        "additionalProperties": _object(
+            score={"type": "number"}, max_score={"type": "number"}, attempts={"type": "integer"}
+        ),
+        "description": "the best attempt of each content that was tried",
+    },
+    collection=_object(
+        identifier=_TEXT,
+        name=_MAYBE_TEXT,
+        logo=_MAYBE_TEXT,
+        leafNodesCount={"type": ["integer", "null"]},
+        description=_MAYBE_TEXT,
+    ),
+    issuedCertificates={
+        "type": "array",
+        "items": _object(name=_MAYBE_TEXT, id=_MAYBE_TEXT, token=_MAYBE_TEXT, lastIssuedOn=_MAYBE_TEXT),
+    },
+    completedOn=_TIME,
+    progress={"type": "integer", "description": "how many contents that count are completed"},
+    status=_STATUS,
+    completionPercentage={"type": "integer", "minimum": 0, "maximum": 100},
+    optional_nodes={**_IDS, "description": "units and contents that need not be completed"},
+    lastReadContentId=_MAYBE_TEXT,
+    lastReadContentStatus={"type": ["integer", "null"], "enum": [0, 1, 2, None]},
+    lastContentAccessTime=_TIME,
+)
+LIST = _object(
+    summary={"type": "array", "items": RECORD},
+    count={"type": "integer", "description": "how many there are on all pages"},
+)
+READ = _object(**RECORD["properties"], summary=RECORD)
+LIST_PARAMETERS = [
+    OpenApiParameter("user_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="The learner."),
+    OpenApiParameter(
+        "type",
+        OpenApiTypes.STR,
+        enum=["enrolment", "organic", "all"],
+        default="enrolment",
+        description="organic: what was viewed without an enrolment.",
+    ),
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT}),
+    OpenApiParameter("offset", {"type": "integer", "minimum": 0, "default": 0}),
+]

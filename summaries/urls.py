@@ -1,0 +1,59 @@
+"""Routes of enrolments and summaries, in both families; enrolments also with one l, as Sunbird's gateway spells it."""
+
+from typing import Any
+
+from django.urls import path, register_converter
+from django.urls.resolvers import URLPattern
+
+from summaries.views import CourseViewSet, ProgramViewSet, SummaryViewSet
+
+
+class AnyId:
+    """Whatever stands in the path, slashes too: what is no id is refused as one, not as an unknown route."""
+
+    regex = r"[\s\S]+"
+
+    def to_python(self, value: str) -> str:
+        """As it is; percent-encoding was undone by the server."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_converter(AnyId, "any_id")
+
+
+def _routes(kind: Any, base: str, calls: dict[str, str]) -> list[URLPattern]:
+    """Each call as /v1/<base>/<call> and /api/<base>/v1/<call>."""
+    return [
+        path(route, kind.as_view({"post": method}), name=f"{family}-{base}-{call}")
+        for call, method in calls.items()
+        for family, route in (("v1", f"v1/{base}/{call}"), ("gateway", f"api/{base}/v1/{call}"))
+    ]
+
+
+def _aliases(kind: Any, base: str, calls: dict[str, str]) -> list[URLPattern]:
+    """The same calls under another spelling, which the OpenAPI document does not tell again."""
+    return [
+        path(route, kind.as_view({"post": method}, schema=None))
+        for call, method in calls.items()
+        for route in (f"v1/{base}/{call}", f"api/{base}/v1/{call}")
+    ]
+
+
+TWO_LS = {"enroll": "enroll", "unenroll": "unenroll"}
+ONE_L = {"enrol": "enroll", "unenrol": "unenroll"}
+_LIST = SummaryViewSet.as_view({"get": "list_all"})
+
+urlpatterns = [
+    *_routes(CourseViewSet, "course", TWO_LS),
+    *_aliases(CourseViewSet, "course", ONE_L),
+    *_routes(ProgramViewSet, "program", TWO_LS),
+    *_aliases(ProgramViewSet, "program", ONE_L),
+    *_routes(SummaryViewSet, "summary", {"read": "read"}),
+    *_routes(SummaryViewSet, "view", {"agg": "aggregate"}),
+    path("v1/summary/list/<any_id:user_id>", _LIST, name="v1-summary-list"),
+    path("api/summary/v1/list/<any_id:user_id>", _LIST, name="gateway-summary-list"),
+]

@@ -1,7 +1,7 @@
 """Enrol and unenrol: every check of the older contract in its order with its exact text, and what is kept."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -283,9 +283,10 @@ def test_of_sixteen_callers_at_once_one_enrols(school: Server, learner: Learner)
 
 def test_enrolling_while_viewing_loses_neither(school: Server, learner: Learner) -> None:
     rahul = learner()
-    calls: list[Callable[[], object]] = [lambda: school.call(ENROLL, seat(rahul))] * 8
-    calls += [lambda content=content: complete(school, rahul, content) for content in (SINGLE, DOUBLE, TRIPLE)]
-    with ThreadPoolExecutor(len(calls)) as pool:
-        list(pool.map(lambda call: call(), calls))
+    with ThreadPoolExecutor(11) as pool:
+        waiting: list[Future[Any]] = [pool.submit(school.call, ENROLL, seat(rahul)) for _ in range(8)]
+        waiting += [pool.submit(complete, school, rahul, content) for content in (SINGLE, DOUBLE, TRIPLE)]
+    told = sorted(answer.status_code for answer in [one.result() for one in waiting][:8])
+    assert told == [200] + [400] * 7
     record = summary(school, rahul)
     assert (record["status"], record["progress"]) == (2, 3)

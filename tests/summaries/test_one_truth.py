@@ -36,7 +36,7 @@ def step(server: Server, chance: random.Random, user: str) -> None:
         assert answer.status_code in (200, 400), answer.text
         return
     path = chance.choice([START, UPDATE, END, END])
-    view = {"userId": user, "contextId": place[0], "collectionId": place[1]}
+    view: dict[str, Any] = {"userId": user, "contextId": place[0], "collectionId": place[1]}
     view |= {"contentId": chance.choice(PLACES[place]), "force": chance.random() < 0.7}
     if chance.random() < 0.3:
         view |= {"lastAccessTime": ago(minutes=chance.randint(1, 5000))}

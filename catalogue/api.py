@@ -5,6 +5,7 @@ Ids are taken as they are: the edge has checked them.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from catalogue.cache import HierarchyCache
 from catalogue.facts import BatchFacts, CollectionFacts, LearnerProfile, ProgramFacts
@@ -21,7 +22,9 @@ __all__ = [
     "Node",
     "ProgramFacts",
     "batch",
+    "batch_ids_of",
     "batches",
+    "changed_since",
     "collections",
     "forget_hierarchies",
     "hierarchy",
@@ -55,6 +58,19 @@ def batch(batch_id: str) -> BatchFacts | None:
 def batches(ids: Iterable[str]) -> dict[str, BatchFacts]:
     """The known ones of these batches by id. One query per 500 ids."""
     return _source.batches(ids)
+
+
+def batch_ids_of(collection_id: str) -> list[str]:
+    """Every batch one can be enrolled in the collection with: its own, and those of programs that contain it.
+
+    Three queries.
+    """
+    return _source.batch_ids_of(collection_id)
+
+
+def changed_since(since: datetime | None) -> list[tuple[str, datetime]]:
+    """The collections a load changed after `since` (None: all) and when, oldest change first. One query."""
+    return _source.changed_since(since)
 
 
 def program(program_id: str) -> ProgramFacts | None:

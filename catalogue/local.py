@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from catalogue.facts import BatchFacts, CollectionFacts, LearnerProfile, ProgramFacts
 from catalogue.models import Batch, Collection, Learner, Program
@@ -42,6 +42,23 @@ class OrmCatalogue:
             row["batch_id"]: BatchFacts(**{**row, "created_for": tuple(row["created_for"])})
             for row in _rows(Batch, ids, names)
         }
+
+    def batch_ids_of(self, collection_id: str) -> list[str]:
+        """Its own batches and those of the programs that contain it, by id."""
+        containing = [
+            program_id
+            for program_id, contained in Program.objects.values_list("program_id", "collections")
+            if collection_id in contained
+        ]
+        wanted = Q(collection_id=collection_id) | Q(program_id__in=containing)
+        return list(Batch.objects.filter(wanted).order_by("batch_id").values_list("batch_id", flat=True))
+
+    def changed_since(self, since: datetime | None) -> list[tuple[str, datetime]]:
+        """By the stamp every load leaves on what it changed."""
+        changed = Collection.objects.order_by("updated_at", "collection_id")
+        if since is not None:
+            changed = changed.filter(updated_at__gt=since)
+        return list(changed.values_list("collection_id", "updated_at"))
 
     def programs(self, ids: Iterable[str]) -> dict[str, ProgramFacts]:
         """Each known program by its id."""

@@ -7,6 +7,7 @@ An unknown id is absent from the answer, never an error. Repeated ids count once
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from catalogue.facts import BatchFacts, CollectionFacts, LearnerProfile, ProgramFacts
@@ -37,6 +38,12 @@ class CatalogueSource(TreeSource, Protocol):
 
     def batches(self, ids: Iterable[str]) -> dict[str, BatchFacts]:
         """Each known batch by its id."""
+
+    def batch_ids_of(self, collection_id: str) -> list[str]:
+        """The batches of the collection and of every program that contains it."""
+
+    def changed_since(self, since: datetime | None) -> list[tuple[str, datetime]]:
+        """Collections changed after `since` (None: all) and when, oldest change first."""
 
     def programs(self, ids: Iterable[str]) -> dict[str, ProgramFacts]:
         """Each known program by its id."""

@@ -1,6 +1,5 @@
 """System checks: a bad configuration fails at the start, with a hint, and not at three in the morning."""
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,13 +13,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
-
-def is_loopback(host: str) -> bool:
-    """True where only this machine can reach a server that listens on `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+from common.hosts import is_loopback
 
 
 def _is_public_key(pem: str) -> bool:

@@ -17,6 +17,7 @@
      |    +-- InvalidProgram          ERR_INVALID_PROGRAM            an unknown program, or one without collections
      +-- Unauthorized 401             ERR_UNAUTHORIZED               no valid token
      +-- Forbidden 403                ERR_FORBIDDEN_USER             another learner than the caller
+     +-- ForbiddenOrigin 403          ERR_FORBIDDEN_ORIGIN           a web page elsewhere, while authentication is off
      +-- NotFound 404                 ERR_NOT_FOUND                  no such route or thing
      |    +-- ViewNotStarted          ERR_VIEW_NOT_STARTED           update or end before any start
      +-- MethodNotAllowed 405         ERR_METHOD_NOT_ALLOWED
@@ -150,6 +151,14 @@ class Forbidden(FieldError):
     http_status = 403
     response_code = "FORBIDDEN"
     code = "ERR_FORBIDDEN_USER"
+
+
+class ForbiddenOrigin(ViewerError):
+    """A web page of another host calls an instance that asks nobody who they are. Nothing was done."""
+
+    http_status = 403
+    response_code = "FORBIDDEN"
+    code = "ERR_FORBIDDEN_ORIGIN"
 
 
 class NotFound(ViewerError):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import jwt
 from django.conf import settings
@@ -16,7 +17,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from common.errors import Forbidden, InvalidId, MissingField, Unauthorized, Unavailable
+from common.errors import Forbidden, ForbiddenOrigin, InvalidId, MissingField, Unauthorized, Unavailable
+from common.hosts import is_loopback
 from common.ids import check_id, plain_user_id
 
 ALGORITHMS = ["RS256", "ES256"]
@@ -147,12 +149,27 @@ def caller_from(headers: Mapping[str, str]) -> Caller:
     return Caller(_subject(claims))
 
 
+def check_origin(request: Request) -> None:
+    """Raises ForbiddenOrigin for a call by a web page of another host.
+
+    While nobody is asked who they are, any page a person of this machine visits could write for any learner. Browsers
+    tell where a page comes from; other clients say nothing and pass, as do pages of this machine.
+    """
+    origin = request.headers.get("origin")
+    if origin is None:
+        return
+    host = urlsplit(origin).hostname or ""
+    if not is_loopback(host) and host != request.get_host().rsplit(":", 1)[0]:
+        raise ForbiddenOrigin("Pages of other hosts may not call this instance while authentication is off")
+
+
 class CallerAuthentication(BaseAuthentication):
     """DRF's way to the caller: `request.user` is a Caller on every API route."""
 
     def authenticate(self, request: Request) -> tuple[Caller, None]:
         """The caller. Raises Unauthorized."""
         if settings.VIEWER_AUTH == "off":
+            check_origin(request)
             return Caller(None), None
         return caller_from(request.headers), None
 

@@ -159,8 +159,12 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class StaleMark:
-    """A promise to fold `key` again. `token` grows with each new reason; `marked_at` is the oldest unserved one."""
+    """A promise to fold `key` again. `token` grows with each new reason; `marked_at` is the oldest unserved one.
+
+    not_before: a sweep and a read leave it alone until then; None: it is due.
+    """
 
     key: ContextKey
     token: int
     marked_at: datetime
+    not_before: datetime | None = None

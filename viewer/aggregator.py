@@ -14,12 +14,16 @@ from django.conf import settings
 
 from catalogue import api as catalogue
 from common import timestamps
+from common.errors import Unavailable
 from common.rows import ContextKey, StaleMark
 from viewer import outbox, progress
 from viewer.store import get_store
 
 logger = logging.getLogger("viewer.aggregator")
 MAX_TRIES = 8
+REPUBLISHED = "republished"
+LOOK_BACK = timedelta(minutes=10)  # longer than any load takes
+_republished: dict[str, datetime] = {}
 INLINE_LIMIT = 50  # contexts a read folds before it answers; the worker takes the rest
 
 
@@ -28,7 +32,8 @@ class Tally:
     """What a run did.
 
     folded: contexts read and added up; saved: those that had changed; completed: enrolments it completed; waiting:
-    contexts whose tree is not known yet; retired: marks dropped with their retired collection; busy: given up for now.
+    contexts whose tree is not known yet; retired: marks dropped with their retired collection; busy: given up for now;
+    failed: contexts that could not be folded, which are tried again later.
     """
 
     folded: int = 0
@@ -37,6 +42,7 @@ class Tally:
     waiting: int = 0
     retired: int = 0
     busy: int = 0
+    failed: int = 0
 
     def add(self, other: "Tally") -> None:
         """Counts `other` in."""
@@ -46,6 +52,7 @@ class Tally:
         self.waiting += other.waiting
         self.retired += other.retired
         self.busy += other.busy
+        self.failed += other.failed
 
 
 def fold_learner(user_id: str, now: datetime) -> Tally:
@@ -58,19 +65,39 @@ def fold_learner(user_id: str, now: datetime) -> Tally:
             break
         for mark in marks:
             seen.add((mark.key, mark.token))
-            tally.add(serve(mark, now))
+            tally.add(_served(mark, now))
     return tally
 
 
 def fold_pending(keys: Iterable[ContextKey], now: datetime) -> None:
-    """Folds those of one learner's contexts that are marked: what a read does before it answers. Bounded."""
+    """Folds those of one learner's contexts that are marked: what a read does before it answers. Bounded.
+
+    A context that waits for its tree is left to the sweep, and one that cannot be folded does not fail the read: its
+    answer comes from the rows either way.
+    """
     wanted = set(keys)
     if not wanted:
         return
     user_id = next(iter(wanted)).user_id
     marks = [mark for mark in get_store().marks(user_id) if mark.key in wanted]
-    for mark in sorted(marks, key=lambda mark: mark.marked_at)[:INLINE_LIMIT]:
-        serve(mark, now)
+    due = [mark for mark in marks if mark.not_before is None or mark.not_before <= now]
+    for mark in sorted(due, key=lambda mark: mark.marked_at)[:INLINE_LIMIT]:
+        _served(mark, now)
+
+
+def _served(mark: StaleMark, now: datetime) -> Tally:
+    """What serving the mark did; a context that cannot be folded is logged and put off, and stops nobody else.
+
+    Unavailable passes: then no context can be folded.
+    """
+    try:
+        return serve(mark, now)
+    except Unavailable:
+        raise
+    except Exception:
+        logger.exception("context cannot be folded", extra={"collection_id": mark.key.collection_id})
+        get_store().defer_mark(mark, now + timedelta(seconds=settings.VIEWER_UNKNOWN_TREE_SECONDS))
+        return Tally(failed=1)
 
 
 def serve(mark: StaleMark, now: datetime) -> Tally:
@@ -135,15 +162,45 @@ def _compare(key: ContextKey) -> Tally:
     """What a fold of this context would do."""
     sources = progress.with_hierarchy(get_store().sources(key), catalogue.hierarchy(key.collection_id))
     folded = progress.fold(sources, timestamps.now(), reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
-    unchanged = progress.same_facts(folded.agg, sources.agg) and folded.enrolment == sources.enrolment
+    unchanged = _unchanged(sources, folded)
     waiting = int(sources.hierarchy is None and not sources.organic)
     return Tally(folded=1, saved=int(not unchanged), completed=int(folded.completed), waiting=waiting)
+
+
+def _unchanged(sources: progress.Sources, folded: progress.Folded) -> bool:
+    return progress.same_facts(folded.agg, sources.agg) and folded.enrolment == sources.enrolment
+
+
+def mark_republished(now: datetime) -> int:
+    """Marks the enrolments of every collection whose tree changed since this was last asked; how many.
+
+    A tree that gained or lost leaves changes the counts of learners who do nothing. Resumable: the place is kept only
+    after the marks, and marking twice is marking once. A load that commits late bears an earlier time than the place
+    reached, so each run looks back a little and leaves out what this process has seen.
+    """
+    store = get_store()
+    reached = store.watermark(REPUBLISHED)
+    changed = catalogue.changed_since(reached - LOOK_BACK if reached else None)
+    count = 0
+    for collection_id, at in changed:
+        if _republished.get(collection_id) == at:
+            continue
+        for batch_id in catalogue.batch_ids_of(collection_id):
+            for enrolment in store.batch_enrolments(batch_id):
+                if enrolment.collection_id == collection_id:
+                    store.mark(enrolment.key, now)
+                    count += 1
+        store.undefer_marks([collection_id])
+        _republished[collection_id] = at
+        store.set_watermark(REPUBLISHED, at)
+    return count
 
 
 def sweep(limit: int, older_than: timedelta) -> Tally:
     """Serves the oldest marks, whatever became of their messages: at most `limit` of them."""
     now = timestamps.now()
+    mark_republished(now - older_than - timedelta(milliseconds=1))
     tally = Tally()
     for mark in get_store().oldest_marks(limit, before=now - older_than, now=now):
-        tally.add(serve(mark, now))
+        tally.add(_served(mark, now))
     return tally

@@ -41,16 +41,21 @@ def view_event(verb: Verb, given: StartInput, now: datetime, *, ts: datetime | N
     )
 
 
-def client_time(field: str, value: object, now: datetime) -> datetime | None:
-    """A client's time within [now - VIEWER_MAX_OFFLINE_DAYS, now]; None when it gave none. Raises InvalidTime."""
+def own_time(field: str, value: object) -> datetime | None:
+    """A client's time as it told it; None when it gave none. Raises InvalidTime."""
     if value is None:
         return None
     try:
-        parsed = timestamps.parse(value)
+        return timestamps.parse(value)
     except ValueError:
         formats = "epoch ms, yyyy-MM-dd HH:mm:ss:SSSZ or ISO 8601"
         raise InvalidTime(field, f"{field} is not a time ({formats})") from None
-    return timestamps.clamp_offline(parsed, now, settings.VIEWER_MAX_OFFLINE_DAYS)
+
+
+def client_time(field: str, value: object, now: datetime) -> datetime | None:
+    """A client's time within [now - VIEWER_MAX_OFFLINE_DAYS, now]; None when it gave none. Raises InvalidTime."""
+    told = own_time(field, value)
+    return timestamps.clamp_offline(told, now, settings.VIEWER_MAX_OFFLINE_DAYS) if told is not None else None
 
 
 def checked_details(details: dict[str, Any] | None) -> dict[str, Any] | None:

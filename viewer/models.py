@@ -169,6 +169,19 @@ class StaleMarks(models.Model):
         indexes = [models.Index(fields=["marked_at"], name="stale_marks_oldest_first")]
 
 
+class Watermarks(models.Model):
+    """How far a periodic job got."""
+
+    name = models.CharField(primary_key=True, max_length=64)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "watermarks"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.at}"
+
+
 class Outbox(models.Model):
     """Events to publish at least once, written before the state that causes them."""
 

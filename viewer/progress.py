@@ -5,7 +5,7 @@ that runs twice, late or after another gives the same. The one thing that is rem
 completed: completion is sticky (DESIGN "Aggregation").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,9 @@ from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment
 from common.timestamps import from_epoch_ms, to_epoch_ms
 from viewer.merging import ARCHIVE, WHOLE_CONTEXT, earlier, later
 from viewer.scoring import best_scores
+
+# The stamp in agg_last_updated that says that the events of the completion were written.
+COMPLETION_TOLD = "completionTold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What a fold says should be stored. completed: this fold is the one that completes the enrolment.
+    """What a fold says should be stored. completed: the enrolment is complete, active, and nobody was told yet.
 
     enrolment: None where there is none; the stored one itself where nothing changes.
     """
@@ -93,6 +96,7 @@ def fold(sources: Sources, now: datetime, *, reopen: bool = False) -> Folded:
     statuses = {content: facts["status"] for content, facts in sorted(details.items()) if facts["status"]}
     count = count_of(sources, details)
     aggregates = _aggregates(details, count)
+    enrolment, completed = _enrolment(sources, count, statuses, details, now, reopen=reopen)
     agg = ActivityAgg(
         key=sources.key,
         content_status=statuses,
@@ -100,10 +104,9 @@ def fold(sources: Sources, now: datetime, *, reopen: bool = False) -> Folded:
         aggregates=aggregates,
         agg_details=details,
         kept=sources.agg.kept,
-        agg_last_updated=_stamps(sources.agg, aggregates, statuses, now),
+        agg_last_updated=_stamps(sources.agg, aggregates, statuses, now, completed=completed),
         version=sources.agg.version + 1,
     )
-    enrolment, completed = _enrolment(sources, count, statuses, details, now, reopen=reopen)
     return Folded(agg, enrolment, completed)
 
 
@@ -216,7 +219,7 @@ def count_of(sources: Sources, details: Mapping[str, Mapping[str, Any]]) -> Coun
         total=len(required),
         touched=touched or told > 0 or bool(whole.get("status")),
         complete=complete,
-        completed_on=max(_completion(details[content]) for content in required) if complete else None,
+        completed_on=max(_completions(details, required), default=None) if complete else None,
         by_unit=by_unit,
     )
 
@@ -225,12 +228,8 @@ def _all_optional(
     hierarchy: Hierarchy, details: Mapping[str, Mapping[str, Any]], *, touched: bool, by_unit: Mapping[str, int]
 ) -> Count:
     """Nothing is required: the first completed leaf completes; a collection without leaves never is complete."""
-    times = [
-        _completion(details[leaf])
-        for leaf in hierarchy.leaves
-        if leaf in details and details[leaf]["status"] == Status.COMPLETED
-    ]
-    return Count(0, 0, touched, bool(times), min(times, default=None), by_unit)
+    done = [leaf for leaf in hierarchy.leaves if leaf in details and details[leaf]["status"] == Status.COMPLETED]
+    return Count(0, 0, touched, bool(done), min(_completions(details, done), default=None), by_unit)
 
 
 def _by_unit(hierarchy: Hierarchy, details: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -242,9 +241,10 @@ def _by_unit(hierarchy: Hierarchy, details: Mapping[str, Mapping[str, Any]]) -> 
     return {unit: len(hierarchy.required_of(unit) & completed) for unit in sorted(units)}
 
 
-def _completion(facts: Mapping[str, Any]) -> datetime:
-    """When a completed content was completed; one without a time, when it was stored."""
-    return from_epoch_ms(facts["lastCompletedTime"] or facts.get("storedTime") or 0)
+def _completions(details: Mapping[str, Mapping[str, Any]], contents: Iterable[str]) -> list[datetime]:
+    """When these contents were completed: a row without a time, when it was stored; unknown times are left out."""
+    known = (details[content]["lastCompletedTime"] or details[content].get("storedTime") for content in contents)
+    return [from_epoch_ms(time) for time in known if time]
 
 
 def _aggregates(details: Mapping[str, Mapping[str, Any]], count: Count | None) -> dict[str, float]:
@@ -262,15 +262,17 @@ def _aggregates(details: Mapping[str, Mapping[str, Any]], count: Count | None) -
 
 
 def _stamps(
-    before: ActivityAgg, aggregates: Mapping[str, float], statuses: Mapping[str, int], now: datetime
+    before: ActivityAgg, aggregates: Mapping[str, float], statuses: Mapping[str, int], now: datetime, *, completed: bool
 ) -> dict[str, int]:
-    """When each number last changed, epoch ms."""
+    """When each number last changed, epoch ms, and when the completion was told."""
     stamp = to_epoch_ms(now)
     stamps = {
         name: before.agg_last_updated.get(name, stamp) if before.aggregates.get(name) == value else stamp
         for name, value in aggregates.items()
     }
     unchanged = before.content_status == statuses
+    if completed or COMPLETION_TOLD in before.agg_last_updated:
+        stamps[COMPLETION_TOLD] = before.agg_last_updated.get(COMPLETION_TOLD, stamp)
     stamps["content_status"] = before.agg_last_updated.get("content_status", stamp) if unchanged else stamp
     return stamps
 
@@ -291,8 +293,7 @@ def _enrolment(
     stored = sources.enrolment
     if stored is None or count is None:
         return stored, False
-    # Kept facts alone complete without a date and without an event: whoever kept them has sent it.
-    completes = count.complete and any(row.status is Status.COMPLETED for row in sources.rows)
+    completes = count.complete and _done_here(sources)
     sticky = stored.status is Status.COMPLETED and not (reopen and stored.completed_on is not None)
     status = (
         Status.COMPLETED if count.complete or sticky else Status.IN_PROGRESS if count.touched else Status.NOT_STARTED
@@ -307,11 +308,31 @@ def _enrolment(
         content_status=statuses,
         **_last_read(stored, details),
     )
+    told = COMPLETION_TOLD in sources.agg.agg_last_updated or _imported_complete(sources)
+    completed = completes and stored.active and not told
     if folded == stored:
-        return stored, False
-    changed = replace(folded, updated_at=now, version=stored.version + 1)
-    newly = stored.status is not Status.COMPLETED and stored.completed_on is None
-    return changed, completes and newly
+        return stored, completed
+    return replace(folded, updated_at=now, version=stored.version + 1), completed
+
+
+def _done_here(sources: Sources) -> bool:
+    """True where something that counts was completed here, by a row or by one that was archived.
+
+    Imported facts alone complete without a date and without an event: the system they come from has sent it.
+    """
+    hierarchy = sources.hierarchy
+    counted = hierarchy.required or frozenset(hierarchy.leaves) if hierarchy else frozenset()
+    done = {row.key.content_id for row in sources.rows if row.status is Status.COMPLETED}
+    done |= {
+        content
+        for content, facts in sources.agg.kept.items()
+        if facts.get("by") == ARCHIVE and facts.get("status") == Status.COMPLETED
+    }
+    return bool(done & counted)
+
+
+def _imported_complete(sources: Sources) -> bool:
+    return sources.agg.kept.get(WHOLE_CONTEXT, {}).get("status") == Status.COMPLETED
 
 
 def _completed_on(stored: Enrolment, count: Count) -> datetime | None:

@@ -26,8 +26,9 @@ RANK: dict[str, int] = {Verb.START: 0, Verb.UPDATE: 1, ASSESS: 2, Verb.END: 3}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One event of a sync, ready to be applied. `ts`: when it happened; `place`: where it stood in the request.
+    """One event of a sync, ready to be applied.
 
+    ts: when it happened by the phone's own clock, however wrong: it only orders. place: where it stood in the request.
     kind: its type, a key of RANK. attempts: those of an assess event, whose `event` is the end of the view.
     """
 
@@ -63,9 +64,10 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
     outcomes = get_store().apply_all(
         user_id, [(item.key, replace(item.event, remember=of_one_row[item.key])) for item in items]
     )
-    if outcomes:
+    paired = list(zip(items, outcomes, strict=True))
+    if kept or any(outcome is Outcome.APPLIED and item.kind != Verb.UPDATE for item, outcome in paired):
         tasks.wake(user_id)
-    for item, outcome in zip(items, outcomes, strict=True):
+    for item, outcome in paired:
         told = _of_assess(outcome, kept=item.place in kept) if item.attempts else outcome
         results[item.place] = _result(given.events[item.place], item, told)
     return {"results": results}
@@ -82,15 +84,16 @@ def _item(learner: Caller, place: int, event: dict[str, Any], now: datetime, rer
     if kind not in RANK:
         raise InvalidField("type", "type must be start, update, end or assess")
     ts = events.client_time("ts", head.ts, now)
+    happened = events.own_time("ts", head.ts) or now
     if kind == ASSESS:
         made, identity = _assessed(learner, head, fields, now, reread)
-        return Item(place, ts or now, kind, made.key, replace(made.end, identity=identity), made.attempts)
+        return Item(place, happened, kind, made.key, replace(made.end, identity=identity), made.attempts)
     verb = Verb(kind)
     given = to_input(fields, events.VERBS[verb])
     key = services.row_key(learner, given)
     identity = events.sync_identity(head.id, {**fields, "userId": key.user_id}, now)
     viewed = services.forced(events.view_event(verb, given, now, ts=ts))
-    return Item(place, ts or now, kind, key, replace(viewed, identity=identity))
+    return Item(place, happened, kind, key, replace(viewed, identity=identity))
 
 
 def _assessed(

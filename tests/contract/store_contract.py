@@ -209,11 +209,12 @@ class MarkContract:
     def test_start_and_end_mark_the_context_and_update_does_not(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
         applied(store, key, view(Verb.START))
-        assert tokens(store, key.user_id) == {key.context: 1}
+        first = tokens(store, key.user_id)
+        assert set(first) == {key.context}
         applied(store, key, view(Verb.UPDATE, 1, details={"progress": 5}))
-        assert tokens(store, key.user_id) == {key.context: 1}
+        assert tokens(store, key.user_id) == first
         applied(store, key, view(Verb.END, 2))
-        assert tokens(store, key.user_id) == {key.context: 2}
+        assert tokens(store, key.user_id) == {key.context: first[key.context] + 1}
         assert store.marks(key.user_id)[0].marked_at == at(0)
 
     def test_nothing_written_and_nothing_newer_marks_nothing(self, store: Store, learner: Learner) -> None:
@@ -234,7 +235,7 @@ class MarkContract:
             applied(store, key, view(Verb.END, force=True))
             folded(store, key, status=1, version=0)
             call(key, view(Verb.END, 5))
-            assert tokens(store, key.user_id) == {key.context: 1}
+            assert set(tokens(store, key.user_id)) == {key.context}
 
     def test_a_mark_with_a_new_reason_survives_being_cleared(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())

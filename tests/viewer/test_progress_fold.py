@@ -53,8 +53,11 @@ def folded(
     kept: Mapping[str, Any] | None = None,
     attempts: tuple[Attempt, ...] = (),
     reopen: bool = False,
+    after: Folded | None = None,
 ) -> Folded:
-    agg = ActivityAgg(CONTEXT, kept=kept or {})
+    """A fold of `rows`; `after`: the fold before, whose aggregate and enrolment are what is stored."""
+    agg = after.agg if after else ActivityAgg(CONTEXT, kept=kept or {})
+    enrolment = after.enrolment if after and enrolment is None else enrolment
     sources = Sources(agg, rows, attempts, enrolled() if enrolment is None else enrolment, hierarchy)
     return fold(sources, at(100), reopen=reopen)
 
@@ -156,7 +159,7 @@ def test_completion_is_told_once() -> None:
     rows = [row("a"), row("b"), row("c")]
     first = folded(*rows)
     assert first.completed
-    assert not folded(*rows, enrolment=first.enrolment).completed
+    assert not folded(*rows, after=first).completed
 
 
 def test_a_late_correction_moves_completed_on_earlier_only() -> None:
@@ -179,10 +182,10 @@ def test_new_leaves_leave_a_completed_enrolment_completed_and_show_the_true_coun
 
 
 def test_new_leaves_reopen_where_the_instance_says_so_and_complete_again_without_a_second_event() -> None:
-    done = folded(row("a"), row("b"), row("c")).enrolment
-    again = folded(row("a"), row("b"), row("c"), enrolment=done, hierarchy=BIGGER, reopen=True)
+    done = folded(row("a"), row("b"), row("c"))
+    again = folded(row("a"), row("b"), row("c"), after=done, hierarchy=BIGGER, reopen=True)
     assert shown(again) == (1, 3, 75)
-    closed = folded(*[row(name) for name in "abcd"], enrolment=again.enrolment, hierarchy=BIGGER, reopen=True)
+    closed = folded(*[row(name) for name in "abcd"], after=again, hierarchy=BIGGER, reopen=True)
     assert shown(closed) == (2, 4, 100)
     assert not closed.completed
 
@@ -214,7 +217,8 @@ def test_a_kept_count_is_a_floor() -> None:
 
 def test_an_imported_completion_stays_and_sends_nothing() -> None:
     imported = enrolled(status=Status.COMPLETED, completed_on=None)
-    result = folded(*[row(name) for name in "abc"], enrolment=imported)
+    kept = {WHOLE_CONTEXT: {"by": "import", "status": 2, "completedCount": 3}}
+    result = folded(*[row(name) for name in "abc"], enrolment=imported, kept=kept)
     assert shown(result) == (2, 3, 100)
     assert not result.completed
 
@@ -306,7 +310,7 @@ def test_an_enrolment_never_goes_back_when_rows_or_leaves_come_and_go(
     first = folded(*rows, hierarchy=before)
     held = {one.key: one for one in rows}
     added = [*rows, *[one for one in more if one.key not in held]]
-    second = folded(*added, hierarchy=after, enrolment=first.enrolment)
+    second = folded(*added, hierarchy=after, after=first)
     assert first.enrolment is not None
     assert second.enrolment is not None
     if first.enrolment.status is Status.COMPLETED:

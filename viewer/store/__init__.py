@@ -1,4 +1,7 @@
-"""The store of learners' rows: one port, one adapter for each kind of database, chosen by the environment."""
+"""The store of learners' rows: one port, and an adapter for each kind of database.
+
+VIEWER_STORE names the adapter; the settings refuse a name there is no adapter for, and so far there is one.
+"""
 
 from functools import cache
 

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
 from common.errors import Unavailable
 from viewer.store import sql
@@ -19,16 +18,19 @@ logger = logging.getLogger("viewer.store")
 _sqlite_writers = threading.RLock()
 
 
-def _register_functions(connection: BaseDatabaseWrapper, **_: Any) -> None:
+def register_functions(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Gives a SQLite connection the function the statements need; `connection_created` calls it (viewer.apps)."""
     if connection.vendor == "sqlite":
         connection.connection.create_function("viewer_merge", 2, sql.merge_json, deterministic=True)
 
 
-connection_created.connect(_register_functions, dispatch_uid="viewer.store.functions")
-
-
 class LostRace(Exception):
     """Another writer was between our read and our write; whoever catches it reads again."""
+
+
+def _lost_to_another(error: OperationalError) -> bool:
+    """True where the database undid our transaction for another one's sake: a deadlock, or a serialisation failure."""
+    return getattr(error.__cause__, "sqlstate", None) in {"40P01", "40001"}
 
 
 @contextmanager
@@ -71,10 +73,26 @@ class Database:
                 try:
                     with self.atomic():
                         return work()
-                except LostRace:
+                except (LostRace, OperationalError) as error:
+                    if isinstance(error, OperationalError) and not _lost_to_another(error):
+                        raise
                     if not left:
                         raise Unavailable("Too many writers on the same rows; try again") from None
         raise AssertionError("unreachable")
+
+    def unless_lost(self, work: Callable[[], object]) -> bool:
+        """Does `work` in a transaction; False when another writer was in between, and then nothing is done."""
+        with available(), self.turn():
+            try:
+                with self.atomic():
+                    work()
+            except LostRace:
+                return False
+            except OperationalError as error:
+                if not _lost_to_another(error):
+                    raise
+                return False
+        return True
 
     def one(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
         """The first row of a statement that always has one."""

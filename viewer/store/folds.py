@@ -52,21 +52,22 @@ class FoldTables:
         """See the port."""
 
         def save() -> None:
-            self._save_agg(folded.agg, sources.agg.version)
             self._write_outbox(events)
-            if folded.enrolment is not None and sources.enrolment is not None:
-                self._save_enrolment(folded.enrolment, sources.enrolment.version)
+            self._save_agg(folded.agg, sources.agg.version)
+            stored = sources.enrolment
+            if stored is not None and folded.enrolment is not None and folded.enrolment is not stored:
+                self._save_enrolment(folded.enrolment, stored.version)
 
-        return self._unless_lost(save)
+        return self._db.unless_lost(save)
 
     def save_enrolment(self, enrolment: Enrolment, expected_version: int, at: datetime) -> bool:
         """See the port."""
 
         def save() -> None:
             self._save_enrolment(enrolment, expected_version)
-            self._db.execute(sql.mark(), [*enrolment.key, at])
+            self._db.execute(sql.mark(), [*enrolment.key, at, sql.fresh_token()])
 
-        return self._unless_lost(save)
+        return self._db.unless_lost(save)
 
     def save_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
         """See the port."""
@@ -88,7 +89,7 @@ class FoldTables:
                 new = sql.insert_new(self._db.dialect, table.name, table.columns, table.key)
                 if not self._db.execute(new, table.encode(attempt)):
                     raise LostRace
-            self._db.execute(sql.mark(), [*attempt.key.context, at])
+            self._db.execute(sql.mark(), [*attempt.key.context, at, sql.fresh_token()])
             self._db.execute(sql.register_context(), list(attempt.key.context))
             return Outcome.APPLIED
 
@@ -105,15 +106,6 @@ class FoldTables:
         statement = f"UPDATE outbox SET published_at = {self._db.dialect.time} WHERE id = %s"
         with available(), self._db.turn(), self._db.atomic():
             self._db.many(statement, [(at, event_id) for event_id in ids])
-
-    def _unless_lost(self, save: Any) -> bool:
-        with available(), self._db.turn():
-            try:
-                with self._db.atomic():
-                    save()
-            except LostRace:
-                return False
-        return True
 
     def _save_agg(self, agg: ActivityAgg, expected_version: int) -> None:
         dialect = self._db.dialect
@@ -132,8 +124,6 @@ class FoldTables:
         if expected_version == 0:
             statement = sql.insert_new(dialect, "user_enrolments", codec.ENROLMENT, codec.ENROLMENT_KEY)
             written = self._db.execute(statement, values)
-        elif enrolment.version == expected_version:
-            written = 1  # nothing changed
         else:
             statement = sql.update(dialect, "user_enrolments", codec.ENROLMENT, codec.ENROLMENT_KEY)
             written = self._db.execute(statement, [*values[3:], *values[:3], expected_version])

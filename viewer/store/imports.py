@@ -66,12 +66,15 @@ KeyOf = Callable[[Any], tuple[str, ...]]
 
 
 def tables(batch: ImportBatch) -> Iterator[tuple[Table, KeyOf, Sequence[Any]]]:
-    """Each table the batch has rows for, with the key a row has there. Rows before marks, always in this order."""
+    """Each table the batch has rows for, with the key a row has there.
+
+    Always in this order, which is a fold's too (aggregate, then enrolment): in another, the two could deadlock.
+    """
     told = [agg for agg in map(merging.kept_of, batch.enrolments) if agg is not None]
     yield CONSUMPTION, lambda row: tuple(row.key), batch.rows
     yield ATTEMPTS, lambda row: (*row.key, row.attempt_id), batch.attempts
-    yield ENROLMENTS, lambda row: tuple(row.key), batch.enrolments
     yield AGGS, lambda row: codec.agg_key_values(row.key), [*batch.aggs, *told]
+    yield ENROLMENTS, lambda row: tuple(row.key), batch.enrolments
 
 
 def merge_all(
@@ -132,6 +135,7 @@ def thawed(key: RowKey, agg: ActivityAgg) -> Consumption:
     done = status is Status.COMPLETED
     # A completion without a time counts as the earliest there is: nothing a client sends can precede it.
     completed_at = from_epoch_ms(completed or 0) if done else None
+    origin = facts.get("origin")
     return Consumption(
         key=key,
         status=status,
@@ -139,7 +143,8 @@ def thawed(key: RowKey, agg: ActivityAgg) -> Consumption:
         last_access_time=from_epoch_ms(accessed) if accessed else None,
         last_updated_time=from_epoch_ms(accessed or 0),
         last_completed_time=completed_at,
-        own_completed_time=completed_at,
+        own_completed_time=None if origin else completed_at,
+        origin=origin,
         view_count=int(facts.get("viewCount") or 1),
         timespent=float(facts.get("timespent") or 0.0),
         version=0,

@@ -4,7 +4,7 @@ Single events are one conditional statement. Batches (`apply_all`, `import_rows`
 with the pure functions and write what changed, in one transaction.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ from viewer.store.database import MAX_TRIES, Database, LostRace, available
 from viewer.store.folds import FoldTables
 from viewer.store.port import Applied, ImportBatch
 
-_MARK = ("userid", "collectionid", "contextid", "token", "marked_at")
+_MARK = ("userid", "collectionid", "contextid", "token", "marked_at", "not_before")
 _BATCH_COLUMNS = (
     "userid",
     "courseid",
@@ -168,37 +168,35 @@ class OrmStore(FoldTables):
         _, outcome = fold(key, rows[0], event)
         if outcome is Outcome.APPLIED:
             return None
-        marked = self._db.execute(sql.mark_if_newer(self._db.dialect), [*key.context, event.at, *key])
+        marked = self._db.execute(
+            sql.mark_if_newer(self._db.dialect), [*key.context, event.at, sql.fresh_token(), *key]
+        )
         return Applied(outcome, new_mark=marked > 0)
 
     def _why_absent(self, key: RowKey, event: ViewEvent) -> Applied | None:
-        """An absent row may be one that only its aggregate keeps: archived, or imported without rows."""
-        kept = _kept(self.aggs([key.context]).get(key.context), key)
-        if kept is None:
-            return Applied(fold(key, None, event)[1]) if event.verb is not Verb.START else None
-        if kept is Status.COMPLETED:
-            return Applied(Outcome.OLDER)
-        # Started elsewhere: the row comes back as it was known, and the event is tried again.
-        self._insert(key, replace(event, verb=Verb.START, details=None, timespent=0.0, identity=None))
-        return None
+        """An absent row may be one that only its aggregate keeps, archived or imported: then as in a batch."""
+        if _kept(self.aggs([key.context]).get(key.context), key) is not None:
+            return Applied(self.apply_all(key.user_id, [(key, event)])[0], new_mark=True)
+        return Applied(fold(key, None, event)[1]) if event.verb is not Verb.START else None
 
     def _write_and_mark(
         self, statement: str, values: Sequence[Any], key: RowKey, at: datetime, *, new_row: bool
     ) -> Applied | None:
         """`statement`, and where it wrote the row, its mark and its context: all or nothing; None: nothing."""
-        marked = [*key.context, at]
+        fresh = sql.fresh_token()
+        marked = [*key.context, at, fresh]
         if self._db.dialect.one_statement:
             placed = list(key.context) if new_row else []
             whole = sql.with_followups(statement, new_row=new_row)
             written, token = self._db.one(whole, [*values, *marked, *placed])
-            return Applied(Outcome.APPLIED, new_mark=token == 1) if written else None
+            return Applied(Outcome.APPLIED, new_mark=token == fresh) if written else None
         with self._db.atomic():
             if not self._db.execute(statement, values):
                 return None
             (token,) = self._db.one(f"{sql.mark()} RETURNING token", marked)
             if new_row:
                 self._db.execute(sql.register_context(), list(key.context))
-            return Applied(Outcome.APPLIED, new_mark=token == 1)
+            return Applied(Outcome.APPLIED, new_mark=token == fresh)
 
     # --- batches -------------------------------------------------------------------------------------------------
 
@@ -223,7 +221,7 @@ class OrmStore(FoldTables):
             if outcome is Outcome.APPLIED and after is not None:
                 known[key] = after
             wrote = outcome is Outcome.APPLIED and event.verb is not Verb.UPDATE
-            if wrote or (outcome is not Outcome.APPLIED and _newer(stored.get(key), aggs.get(key.context))):
+            if wrote or (outcome is not Outcome.APPLIED and _newer(known.get(key), aggs.get(key.context))):
                 marks[key.context] = event.at
         changed = [row for key, row in sorted(known.items()) if row.version and row is not stored.get(key)]
         self._save(imports.CONSUMPTION, [row for row in changed if row.key not in stored], new=True)
@@ -275,7 +273,7 @@ class OrmStore(FoldTables):
 
     def _mark_all(self, marks: dict[ContextKey, datetime]) -> None:
         if marks:
-            self._db.many(sql.mark(), [(*key, at) for key, at in sorted(marks.items())])
+            self._db.many(sql.mark(), [(*key, at, sql.fresh_token()) for key, at in sorted(marks.items())])
 
     def _register_all(self, contexts: Iterable[ContextKey]) -> None:
         if keys := sorted(set(contexts)):
@@ -344,7 +342,7 @@ class OrmStore(FoldTables):
     def mark(self, key: ContextKey, at: datetime) -> None:
         """See the port."""
         with available(), self._db.turn():
-            self._db.execute(sql.mark(), [*key, at])
+            self._db.execute(sql.mark(), [*key, at, sql.fresh_token()])
 
     def clear_mark(self, mark: StaleMark) -> bool:
         """See the port."""
@@ -357,6 +355,27 @@ class OrmStore(FoldTables):
         statement = f"UPDATE stale_marks SET not_before = {self._db.dialect.time} WHERE {sql.matches(_MARK[:4])}"
         with available(), self._db.turn():
             self._db.execute(statement, [until, *mark.key, mark.token])
+
+    def undefer_marks(self, collection_ids: Collection[str]) -> None:
+        """See the port."""
+        statement = "UPDATE stale_marks SET not_before = NULL WHERE collectionid = %s AND not_before IS NOT NULL"
+        with available(), self._db.turn():
+            self._db.many(statement, [[collection_id] for collection_id in sorted(collection_ids)])
+
+    def watermark(self, name: str) -> datetime | None:
+        """See the port."""
+        with available():
+            found = self._db.all("SELECT at FROM watermarks WHERE name = %s", [name])
+        return codec.from_time(found[0][0]) if found else None
+
+    def set_watermark(self, name: str, at: datetime) -> None:
+        """See the port."""
+        statement = (
+            f"INSERT INTO watermarks (name, at) VALUES (%s, {self._db.dialect.time})"
+            " ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE watermarks.at < excluded.at"
+        )
+        with available(), self._db.turn():
+            self._db.execute(statement, [name, at])
 
     # --- plumbing --------------------------------------------------------------------------------------------
 
@@ -389,7 +408,7 @@ def _kept(agg: ActivityAgg | None, key: RowKey) -> Status | None:
 
 def _newer(row: Consumption | None, agg: ActivityAgg | None) -> bool:
     """True for a row that its aggregate has not seen."""
-    if row is None:
+    if row is None or not row.version:
         return False
     facts = agg.agg_details.get(row.key.content_id) if agg else None
     return facts is None or facts.get("version") != row.version
@@ -398,4 +417,4 @@ def _newer(row: Consumption | None, agg: ActivityAgg | None) -> bool:
 def _stale_mark(row: Sequence[Any]) -> StaleMark:
     marked_at = codec.from_time(row[4])
     assert marked_at is not None
-    return StaleMark(ContextKey(*row[:3]), row[3], marked_at)
+    return StaleMark(ContextKey(*row[:3]), row[3], marked_at, codec.from_time(row[5]))

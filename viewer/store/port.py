@@ -14,7 +14,7 @@ P4  Times come back as they were given, in whole milliseconds, UTC.
 P5  Ids are compared exactly, byte by byte: no folding of case, blanks or accents.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -41,8 +41,8 @@ class Store(Protocol):
 
         Events on one row are serialised: of any number of concurrent calls each sees the row as some order of the
         others left it. A written start or end marks the context, an update does not. An event that writes nothing
-        marks it too when the row is newer than its aggregate. An absent row whose aggregate keeps a completion
-        (archived or imported) counts as completed. A new row registers its context among the learner's contexts.
+        marks it too when the row is newer than its aggregate. An absent row that its aggregate keeps (archived or
+        imported) counts as if it were there. A new row registers its context among the learner's contexts.
         Cost: one round trip on PostgreSQL when something is written, one or two more otherwise.
         """
         ...
@@ -116,6 +116,18 @@ class Store(Protocol):
         """Hides the mark from `oldest_marks` until then, unless a new reason came since it was read."""
         ...
 
+    def undefer_marks(self, collection_ids: Collection[str]) -> None:
+        """Makes every deferred mark of these collections due again: their trees have become known."""
+        ...
+
+    def watermark(self, name: str) -> datetime | None:
+        """How far a periodic job of this name got; None before its first run."""
+        ...
+
+    def set_watermark(self, name: str, at: datetime) -> None:
+        """Keeps how far the job got; an earlier time never replaces a later one."""
+        ...
+
     def enrolment(self, key: ContextKey) -> Enrolment | None:
         """The learner's enrolment in this context, active or not; None when there never was one. One read."""
         ...
@@ -137,8 +149,9 @@ class Store(Protocol):
     def save_fold(self, sources: Sources, folded: Folded, events: Sequence[OutboxEvent]) -> bool:
         """Stores what a fold of `sources` says: its events, the enrolment and the aggregate.
 
-        False, and nothing stored, when the aggregate or the enrolment changed since `sources` were read. An event
-        whose id is there already is not written again. Events are durable before the status that causes them.
+        False, and nothing stored, when the aggregate changed since `sources` were read, or an enrolment that this
+        fold changes did. An enrolment it leaves as it is, is not written. An event whose id is there already is not
+        written again. Events are durable before the status that causes them.
         """
         ...
 

@@ -6,6 +6,7 @@ order row, mark, context: always the same, so that no two calls can wait for eac
 process, so there they are three statements of one transaction.
 """
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ POSTGRESQL = Dialect(
     seen="EXISTS (SELECT 1 FROM jsonb_array_elements(ucc.applied) AS e(item)"
     " WHERE item->>'id' = %s AND (item->>'at')::bigint > %s)",
     append="((CASE WHEN jsonb_array_length(ucc.applied) >= 32 THEN ucc.applied - 0 ELSE ucc.applied END) || %s::jsonb)",
-    kept="(a.kept -> %s ->> 'status') = '2'",
+    kept="(a.kept -> %s ->> 'status') <> '0'",
     row_version="(a.agg_details -> ucc.contentid ->> 'version')::int",
     merge="({older} || {newer})",
 )
@@ -74,7 +75,7 @@ SQLITE = Dialect(
     append="json_insert(CASE WHEN json_array_length(ucc.applied) >= 32 THEN json_remove(ucc.applied, '$[0]')"
     " ELSE ucc.applied END, '$[#]', json(%s))",
     # json_each compares keys exactly; a path would read ids with quotes, dots or a leading digit in its own way.
-    kept="EXISTS (SELECT 1 FROM json_each(a.kept) e WHERE e.key = %s AND json_extract(e.value, '$.status') = 2)",
+    kept="EXISTS (SELECT 1 FROM json_each(a.kept) e WHERE e.key = %s AND json_extract(e.value, '$.status') > 0)",
     row_version="(SELECT json_extract(e.value, '$.version') FROM json_each(a.agg_details) e"
     " WHERE e.key = ucc.contentid)",
     merge="viewer_merge({older}, {newer})",
@@ -119,7 +120,7 @@ def matches(columns: Sequence[str], alias: str = "") -> str:
 
 
 def insert_if_absent(dialect: Dialect) -> str:
-    """A new consumption row, unless it is there or its aggregate keeps its completion. Values, agg key, content."""
+    """A new consumption row, unless it is there or its aggregate keeps one. Values, agg key, content."""
     return (
         f"INSERT INTO {UCC} ({', '.join(codec.CONSUMPTION)}) SELECT {holders(dialect, codec.CONSUMPTION)}"
         f" WHERE NOT EXISTS (SELECT 1 FROM user_activity_agg a WHERE {matches(codec.AGG_KEY, 'a.')}"
@@ -128,18 +129,28 @@ def insert_if_absent(dialect: Dialect) -> str:
 
 
 def mark(source: str = "") -> str:
-    """One more reason to fold a context; the mark's token, 1 for a new mark. Values: key, time."""
+    """One more reason to fold a context; returns the mark's token. Values: key, time, a fresh token.
+
+    A new mark bears a token nobody has seen (`fresh_token`): a folder that still holds the mark of an earlier reason
+    must not be able to clear this one.
+    """
     return (
-        f"INSERT INTO stale_marks (userid, collectionid, contextid, marked_at, token) SELECT %s, %s, %s, %s, 1{source}"
-        " WHERE true ON CONFLICT (userid, collectionid, contextid) DO UPDATE SET token = stale_marks.token + 1"
+        f"INSERT INTO stale_marks (userid, collectionid, contextid, marked_at, token) SELECT %s, %s, %s, %s, %s{source}"
+        " WHERE true ON CONFLICT (userid, collectionid, contextid)"
+        " DO UPDATE SET token = stale_marks.token + 1, not_before = NULL"
     )
 
 
+def fresh_token() -> int:
+    """A token no other mark bears; below 2**62, so that reasons can be counted on it."""
+    return secrets.randbits(62)
+
+
 def mark_if_newer(dialect: Dialect) -> str:
-    """A mark for a row that its aggregate has not seen, unless one waits already. Values: key, time, row key."""
+    """A mark for a row that its aggregate has not seen, unless one waits. Values: key, time, a fresh token, row key."""
     return (
         "INSERT INTO stale_marks (userid, collectionid, contextid, marked_at, token)"
-        f" SELECT %s, %s, %s, {dialect.time}, 1 FROM {UCC} ucc LEFT JOIN user_activity_agg a"
+        f" SELECT %s, %s, %s, {dialect.time}, %s FROM {UCC} ucc LEFT JOIN user_activity_agg a"
         " ON a.activity_type = 'Course' AND a.activity_id = ucc.collectionid AND a.user_id = ucc.userid"
         f" AND a.context_id = ucc.contextid WHERE {matches(codec.CONSUMPTION_KEY, 'ucc.')}"
         f" AND COALESCE({dialect.row_version}, 0) <> ucc.version"

@@ -5,7 +5,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
 export PORT
-export DJANGO_SETTINGS_MODULE ?= config.settings
 
 .PHONY: help run test check demo services clean format
 

@@ -9,17 +9,15 @@ from datetime import datetime
 from typing import Any
 
 from catalogue import api as catalogue
-from common.errors import ConflictingIds, MissingField, NoAnswers, NothingToRead, TooMany
+from common.errors import ConflictingIds, MissingField, NoAnswers, TooMany
 from common.identity import Caller
 from common.ids import check_id
 from common.rows import ActivityAgg, Attempt, ContextKey, Question, RowKey
 from common.timestamps import to_epoch_ms
 from common.wire import read_fields, to_input
-from modes import instance, rules
 from viewer import aggregator, assessments, events, progress, services, tasks
 from viewer.inputs import (
     MAX_ANSWERS,
-    MAX_CONTENTS,
     AssessmentReadInput,
     AttemptInput,
     EndInput,
@@ -212,13 +210,7 @@ def read(caller: Caller, given: AssessmentReadInput, now: datetime) -> dict[str,
     score here and nothing under `assessments`. A pending context is folded first. Cost: three partition reads, four
     for a whole collection.
     """
-    user_id = caller.acts_for(given.user_id)
-    content_ids = _content_ids(given.content_id)
-    services.check_place(given.collection_id, given.context_id)
-    if not content_ids and given.collection_id is None:
-        raise NothingToRead("contentId", "Name a contentId or a collectionId")
-    mode = instance.current().mode
-    scope = rules.read_scope(mode, user_id, content_ids, given.collection_id, given.context_id)
+    user_id, scope = services.read_scope(caller, given)
     if scope.keys is None and scope.context:
         contents, attempts = _whole_context(scope.context, now)
     else:
@@ -233,15 +225,6 @@ def read(caller: Caller, given: AssessmentReadInput, now: datetime) -> dict[str,
         "assessments": [_attempt_item(attempt) for attempt in page],
         "count": len(attempts),
     }
-
-
-def _content_ids(given: str | list[str] | None) -> list[str]:
-    """The contents asked for, each once, in the order asked for. Raises InvalidId and TooMany."""
-    asked = [given] if isinstance(given, str) else given or []
-    if len(asked) > MAX_CONTENTS:
-        raise TooMany("contentId", f"contentId lists more than {MAX_CONTENTS} contents")
-    checked = (check_id("contentId", content_id) for content_id in asked)
-    return list(dict.fromkeys(content_id for content_id in checked if content_id is not None))
 
 
 def _contents(keys: Sequence[RowKey], now: datetime) -> tuple[list[dict[str, Any]], list[Attempt]]:

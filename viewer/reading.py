@@ -6,14 +6,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from catalogue import api as catalogue
-from common.errors import NothingToRead, TooMany
 from common.identity import Caller
-from common.ids import check_id
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, RowKey
-from modes import instance, rules
-from viewer import aggregator, progress
-from viewer.inputs import MAX_CONTENTS, ReadInput
-from viewer.services import check_place
+from viewer import aggregator, progress, services
+from viewer.inputs import ReadInput
 from viewer.store import get_store
 
 KeyedT = TypeVar("KeyedT", Consumption, Attempt)
@@ -25,13 +21,7 @@ def read(caller: Caller, given: ReadInput, now: datetime) -> dict[str, Any]:
     A context whose mark is pending is folded first, so that this answer and every other one say the same.
     Cost: four partition reads; for a whole collection also its hierarchy, which is cached.
     """
-    user_id = caller.acts_for(given.user_id)
-    content_ids = _content_ids(given.content_id)
-    check_place(given.collection_id, given.context_id)
-    if not content_ids and given.collection_id is None:
-        raise NothingToRead("contentId", "Name a contentId or a collectionId")
-    mode = instance.current().mode
-    scope = rules.read_scope(mode, user_id, content_ids, given.collection_id, given.context_id)
+    user_id, scope = services.read_scope(caller, given)
     return {
         "userId": user_id,
         "collectionId": scope.context.collection_id if scope.context else None,
@@ -40,15 +30,6 @@ def read(caller: Caller, given: ReadInput, now: datetime) -> dict[str, Any]:
         if scope.keys is None and scope.context
         else _contents(scope.keys or (), now),
     }
-
-
-def _content_ids(given: str | list[str] | None) -> list[str]:
-    """The contents asked for, each once, in the order asked for. Raises InvalidId and TooMany."""
-    asked = [given] if isinstance(given, str) else given or []
-    if len(asked) > MAX_CONTENTS:
-        raise TooMany("contentId", f"contentId lists more than {MAX_CONTENTS} contents")
-    checked = (check_id("contentId", content_id) for content_id in asked)
-    return list(dict.fromkeys(content_id for content_id in checked if content_id is not None))
 
 
 def _contents(keys: Sequence[RowKey], now: datetime) -> list[dict[str, Any]]:

@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from common.errors import ContextWithoutCollection, MissingField, ViewNotStarted
+from common.errors import ContextWithoutCollection, MissingField, NothingToRead, TooMany, ViewNotStarted
 from common.identity import Caller
 from common.ids import check_id
 from common.rows import RowKey
 from modes import instance, rules
 from viewer import events, tasks
-from viewer.inputs import StartInput
+from viewer.inputs import MAX_CONTENTS, ReadInput, StartInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
 from viewer.store import get_store
 
@@ -52,6 +52,29 @@ def check_place(collection_id: str | None, context_id: str | None) -> None:
     """Raises ContextWithoutCollection: a context alone names no place (seed: scenario 3 names both)."""
     if context_id is not None and collection_id is None:
         raise ContextWithoutCollection("collectionId", "contextId needs the collectionId it is a context of")
+
+
+def read_scope(caller: Caller, given: ReadInput) -> tuple[str, rules.ReadScope]:
+    """Whose rows a read answers from, and which.
+
+    Raises Forbidden, MissingField, InvalidId, TooMany, ContextWithoutCollection and NothingToRead.
+    """
+    user_id = caller.acts_for(given.user_id)
+    content_ids = _content_ids(given.content_id)
+    check_place(given.collection_id, given.context_id)
+    if not content_ids and given.collection_id is None:
+        raise NothingToRead("contentId", "Name a contentId or a collectionId")
+    mode = instance.current().mode
+    return user_id, rules.read_scope(mode, user_id, content_ids, given.collection_id, given.context_id)
+
+
+def _content_ids(given: str | list[str] | None) -> list[str]:
+    """The contents asked for, each once, in the order asked for. Raises InvalidId and TooMany."""
+    asked = [given] if isinstance(given, str) else given or []
+    if len(asked) > MAX_CONTENTS:
+        raise TooMany("contentId", f"contentId lists more than {MAX_CONTENTS} contents")
+    checked = (check_id("contentId", content_id) for content_id in asked)
+    return list(dict.fromkeys(content_id for content_id in checked if content_id is not None))
 
 
 def forced(event: ViewEvent) -> ViewEvent:

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from django.core import checks
 from django.core.checks import CheckMessage
 
-from common.checks import is_loopback
+from common.hosts import is_loopback
 
 EC = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)

@@ -72,8 +72,8 @@ def fold_learner(user_id: str, now: datetime) -> Tally:
 def fold_pending(keys: Iterable[ContextKey], now: datetime) -> None:
     """Folds those of one learner's contexts that are marked: what a read does before it answers. Bounded.
 
-    A context that waits for its tree is left to the sweep, and one that cannot be folded does not fail the read: its
-    answer comes from the rows either way.
+    A context that waits for its tree is left to the sweep, and one that cannot be folded does not fail the read: what
+    the answer takes from the aggregate is then as it was folded last.
     """
     wanted = set(keys)
     if not wanted:

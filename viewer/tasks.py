@@ -24,8 +24,8 @@ def aggregate(user_id: str) -> None:
     """Folds every marked context of one learner and publishes what that completed."""
     began = time.perf_counter()
     tally = aggregator.fold_learner(user_id, timestamps.now())
-    published = publisher.publish_waiting() if tally.completed else 0
-    _log("aggregate", began, **asdict(tally), published=published)
+    # Always: the completion may have been folded by a read that came before this task.
+    _log("aggregate", began, **asdict(tally), published=publisher.publish_waiting())
 
 
 @shared_task(name="viewer.sweep")

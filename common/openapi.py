@@ -51,10 +51,12 @@ def described(
     errors: Sequence[int] = (400,),
     parameters: Sequence[OpenApiParameter] = (),
     legacy_errors: bool = False,
+    tag: str | None = None,
 ) -> Callable[[F], F]:
     """Documents one call: what it takes inside "request", its `result`, and the HTTP statuses of its errors.
 
     kind: None for a call without a body. parameters: of the path and the query. legacy_errors: as the view says it.
+    tag: the group it is shown in, where that is not the first word of its name.
     """
     error = _Raw("legacy.error", LEGACY_ERROR) if legacy_errors else _Raw("error", _enveloped("error", ERROR_RESULT))
     responses: dict[int, Any] = {200: _Raw(name, _enveloped(name, result))}
@@ -64,7 +66,7 @@ def described(
         request={"application/json": _body(kind)} if kind else None,
         parameters=list(parameters),
         responses=responses,
-        tags=[name.split(".", maxsplit=1)[0]],
+        tags=[tag or name.split(".", maxsplit=1)[0]],
     )
     return decorate
 

@@ -22,7 +22,7 @@ class AssessmentViewSet(EnvelopeViewSet):
     # submit answers as the seeds show it: api.view.assess, under a path that says assessment.
     api_ids: ClassVar[dict[str, str]] = {"submit": "api.view.assess", "read": "api.assessment.read"}
 
-    @described("view.assess", SubmitInput, ACK, errors=(400, 401, 403))
+    @described("view.assess", SubmitInput, ACK, errors=(400, 401, 403), tag="assessment")
     @action(methods=["post"], detail=False)
     def submit(self, request: Request) -> Response:
         """Scores an attempt and completes its content. The same attempt sent again changes nothing."""

@@ -36,13 +36,13 @@ _source: CatalogueSource = OrmCatalogue()
 _hierarchies = HierarchyCache(_source)
 
 
-def hierarchy(collection_id: str) -> Hierarchy | None:
-    """The collection's tree, at most one second old; None when the collection is unknown.
+def hierarchy(collection_id: str, *, fresh: bool = False) -> Hierarchy | None:
+    """The collection's tree, at most one second old; None when the collection is unknown. fresh: as it is now.
 
     A child course that was only ever seen inside another collection's tree is answered too. Cost: no query within a
     second of the last check, then one for its version, and one for the tree when that is new.
     """
-    return _hierarchies.get(collection_id)
+    return _hierarchies.get(collection_id, fresh=fresh)
 
 
 def collections(ids: Iterable[str]) -> dict[str, CollectionFacts]:

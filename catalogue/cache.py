@@ -49,15 +49,15 @@ class HierarchyCache:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, collection_id: str) -> Hierarchy | None:
-        """The collection's hierarchy, or None when it is unknown.
+    def get(self, collection_id: str, *, fresh: bool = False) -> Hierarchy | None:
+        """The collection's hierarchy, or None when it is unknown. fresh: as it is now, not within the interval.
 
         Cost: nothing within the interval, one small query after it, one more when the collection has changed.
         """
         entry = self._entry(collection_id)
         with entry.lock:
             started = self._clock()  # before asking: a change during the query must not be missed for longer
-            if entry.checked_at is None or started - entry.checked_at >= self._recheck_seconds:
+            if fresh or entry.checked_at is None or started - entry.checked_at >= self._recheck_seconds:
                 self._refresh(collection_id, entry)
                 entry.checked_at = started
             return entry.hierarchy

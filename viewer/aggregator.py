@@ -123,14 +123,11 @@ def fold_context(key: ContextKey, now: datetime) -> Tally:
     tally = Tally(folded=1)
     for _ in range(MAX_TRIES):
         sources = store.sources(key)
-        sources = progress.with_hierarchy(sources, catalogue.hierarchy(key.collection_id))
+        # Fresh: what this fold clears may be the very mark that a new tree has caused.
+        sources = progress.with_hierarchy(sources, catalogue.hierarchy(key.collection_id, fresh=True))
         folded = progress.fold(sources, now, reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
         tally.waiting = int(sources.hierarchy is None and not sources.organic)
-        if (
-            sources.agg.version
-            and progress.same_facts(folded.agg, sources.agg)
-            and folded.enrolment == sources.enrolment
-        ):
+        if sources.agg.version and not folded.completed and _unchanged(sources, folded):
             return tally
         events = outbox.completion_events(folded.enrolment, now) if folded.completed and folded.enrolment else []
         if store.save_fold(sources, folded, events):
@@ -199,8 +196,9 @@ def mark_republished(now: datetime) -> int:
 def sweep(limit: int, older_than: timedelta) -> Tally:
     """Serves the oldest marks, whatever became of their messages: at most `limit` of them."""
     now = timestamps.now()
-    mark_republished(now - older_than - timedelta(milliseconds=1))
+    until = now - older_than
+    mark_republished(until)
     tally = Tally()
-    for mark in get_store().oldest_marks(limit, before=now - older_than, now=now):
+    for mark in get_store().oldest_marks(limit, before=until + timedelta(milliseconds=1), now=now):
         tally.add(_served(mark, now))
     return tally

@@ -295,9 +295,8 @@ def _enrolment(
         return stored, False
     completes = count.complete and _done_here(sources)
     sticky = stored.status is Status.COMPLETED and not (reopen and stored.completed_on is not None)
-    status = (
-        Status.COMPLETED if count.complete or sticky else Status.IN_PROGRESS if count.touched else Status.NOT_STARTED
-    )
+    begun = count.touched or stored.status is not Status.NOT_STARTED  # what was begun stays so when its leaf goes
+    status = Status.COMPLETED if count.complete or sticky else Status.IN_PROGRESS if begun else Status.NOT_STARTED
     done = status is Status.COMPLETED
     folded = replace(
         stored,
@@ -336,7 +335,12 @@ def _imported_complete(sources: Sources) -> bool:
 
 
 def _completed_on(stored: Enrolment, count: Count) -> datetime | None:
-    """The newest completion among what was required, never before the enrolment; corrections only move it earlier."""
+    """The newest completion among what was required, never before the enrolment; corrections only move it earlier.
+
+    Unchanged where no completion has a known time.
+    """
+    if count.completed_on is None:
+        return stored.completed_on
     completed_on = later(count.completed_on, stored.enrolled_date)
     return earlier(stored.completed_on, completed_on)
 

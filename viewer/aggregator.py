@@ -6,7 +6,7 @@ rows, and the loser reads again.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -149,10 +149,25 @@ def recompute(
     while True:
         keys = store.contexts(user_id) if user_id is not None else store.contexts_after(after, page)
         for key in keys:
-            yield key, _compare(key) if dry_run else fold_context(key, timestamps.now())
+            yield key, _alone(key, _compare if dry_run else _fold_now)
         if user_id is not None or len(keys) < page:
             return
         after = keys[-1]
+
+
+def _fold_now(key: ContextKey) -> Tally:
+    return fold_context(key, timestamps.now())
+
+
+def _alone(key: ContextKey, fold: Callable[[ContextKey], Tally]) -> Tally:
+    """What `fold` did to the context; one that cannot be folded is logged, counted and stops nobody else."""
+    try:
+        return fold(key)
+    except Unavailable:
+        raise
+    except Exception:
+        logger.exception("context cannot be folded", extra={"collection_id": key.collection_id})
+        return Tally(folded=1, failed=1)
 
 
 def _compare(key: ContextKey) -> Tally:
@@ -182,22 +197,40 @@ def mark_republished(now: datetime) -> int:
     for collection_id, at in changed:
         if _republished.get(collection_id) == at:
             continue
-        for batch_id in catalogue.batch_ids_of(collection_id):
-            for enrolment in store.batch_enrolments(batch_id):
-                if enrolment.collection_id == collection_id:
-                    store.mark(enrolment.key, now)
-                    count += 1
+        count += _mark_enrolments(collection_id, now)
         store.undefer_marks([collection_id])
         _republished[collection_id] = at
         store.set_watermark(REPUBLISHED, at)
     return count
 
 
+def _mark_enrolments(collection_id: str, now: datetime) -> int:
+    """Marks every enrolment of the collection; how many."""
+    store = get_store()
+    count = 0
+    for batch_id in catalogue.batch_ids_of(collection_id):
+        for enrolment in store.batch_enrolments(batch_id):
+            if enrolment.collection_id == collection_id:
+                store.mark(enrolment.key, now)
+                count += 1
+    return count
+
+
+def _mark_republished_alone(now: datetime) -> None:
+    """As `mark_republished`; what goes wrong with it is logged and tried again, and keeps no mark from being served."""
+    try:
+        mark_republished(now)
+    except Unavailable:
+        raise
+    except Exception:
+        logger.exception("re-published collections cannot be marked")
+
+
 def sweep(limit: int, older_than: timedelta) -> Tally:
     """Serves the oldest marks, whatever became of their messages: at most `limit` of them."""
     now = timestamps.now()
     until = now - older_than
-    mark_republished(until)
+    _mark_republished_alone(until)
     tally = Tally()
     for mark in get_store().oldest_marks(limit, before=until + timedelta(milliseconds=1), now=now):
         tally.add(_served(mark, now))

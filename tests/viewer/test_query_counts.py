@@ -217,7 +217,7 @@ def test_a_sync_of_50_events(store: OrmStore, key: RowKey) -> None:
         f"select {UCC}",  # every row the events are about, locked
         f"select {AGGS}",  # what only the aggregates keep
         f"25 x insert {UCC}",  # the new rows, each as its last event left it
-        f"1 x insert {MARKS}",  # the one context
+        f"insert {MARKS}",  # one for each context, here the one
         "1 x insert user_contexts",  # new among the learner's contexts
         "commit",
     ]
@@ -233,7 +233,7 @@ def test_a_sync_of_50_events_to_rows_that_are_there(store: OrmStore, key: RowKey
         f"select {UCC}",  # every row the events are about, locked
         f"select {AGGS}",  # what only the aggregates keep
         f"25 x insert {UCC}",  # over the rows that were there
-        f"1 x insert {MARKS}",  # the one context, which is known among the learner's contexts
+        f"insert {MARKS}",  # one for each context, here the one, which is known among the learner's contexts
         "commit",
     ]
 
@@ -247,7 +247,7 @@ def test_a_sync_sent_again(store: OrmStore, key: RowKey) -> None:
         "begin",
         f"select {UCC}",  # the rows, which know these events
         f"select {AGGS}",  # has the aggregate seen them?
-        f"1 x insert {MARKS}",  # it has not
+        f"insert {MARKS}",  # it has not
         "commit",
     ]
 

@@ -57,7 +57,7 @@ class OrmStore(FoldTables):
                 unwritten = self._why_not_written(key, event)
                 if unwritten is not None:
                     return unwritten
-        return Applied(self.apply_all(key.user_id, [(key, event)])[0], new_mark=True)
+        return self._apply_locked(key, event)
 
     def _write(self, key: RowKey, event: ViewEvent) -> Applied | None:
         """What one statement wrote; None when it wrote nothing."""
@@ -176,7 +176,7 @@ class OrmStore(FoldTables):
     def _why_absent(self, key: RowKey, event: ViewEvent) -> Applied | None:
         """An absent row may be one that only its aggregate keeps, archived or imported: then as in a batch."""
         if _kept(self.aggs([key.context]).get(key.context), key) is not None:
-            return Applied(self.apply_all(key.user_id, [(key, event)])[0], new_mark=True)
+            return self._apply_locked(key, event)
         return Applied(fold(key, None, event)[1]) if event.verb is not Verb.START else None
 
     def _write_and_mark(
@@ -202,9 +202,15 @@ class OrmStore(FoldTables):
 
     def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
         """See the port."""
-        return self._db.retried(lambda: self._apply_all(events)) if events else []
+        return self._db.retried(lambda: self._apply_all(events)[0]) if events else []
 
-    def _apply_all(self, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
+    def _apply_locked(self, key: RowKey, event: ViewEvent) -> Applied:
+        """One event as a batch takes it: for what one statement cannot say."""
+        outcomes, marked = self._db.retried(lambda: self._apply_all([(key, event)]))
+        return Applied(outcomes[0], new_mark=bool(marked))
+
+    def _apply_all(self, events: Sequence[tuple[RowKey, ViewEvent]]) -> tuple[list[Outcome], set[ContextKey]]:
+        """The outcomes, and the contexts that were not marked before."""
         keys = sorted({key for key, _ in events})
         stored = {row.key: row for row in self._locked(imports.CONSUMPTION, keys)}
         aggs = self.aggs(sorted({key.context for key in keys}))
@@ -226,9 +232,9 @@ class OrmStore(FoldTables):
         changed = [row for key, row in sorted(known.items()) if row.version and row is not stored.get(key)]
         self._save(imports.CONSUMPTION, [row for row in changed if row.key not in stored], new=True)
         self._save(imports.CONSUMPTION, [row for row in changed if row.key in stored], new=False)
-        self._mark_all(marks)
+        newly_marked = self._mark_all(marks)
         self._register_all(row.key.context for row in changed if row.key not in stored)
-        return outcomes
+        return outcomes, newly_marked
 
     def import_rows(self, batch: ImportBatch) -> int:
         """See the port."""
@@ -251,7 +257,8 @@ class OrmStore(FoldTables):
                 imports.save_by_batch(self._db, [*new, *old])
             count += len(new) + len(old)
             changed |= {row.key.context if isinstance(row.key, RowKey) else row.key for row in (*new, *old)}
-        self._mark_all(dict.fromkeys(changed, batch.at))
+        if changed:
+            self._db.many(sql.mark(), [(*key, batch.at, sql.fresh_token()) for key in sorted(changed)])
         self._register_all(changed)
         return count
 
@@ -271,9 +278,15 @@ class OrmStore(FoldTables):
         if new and written < len(rows):
             raise LostRace
 
-    def _mark_all(self, marks: dict[ContextKey, datetime]) -> None:
-        if marks:
-            self._db.many(sql.mark(), [(*key, at, sql.fresh_token()) for key, at in sorted(marks.items())])
+    def _mark_all(self, marks: dict[ContextKey, datetime]) -> set[ContextKey]:
+        """Marks the contexts, in key order so that no two callers deadlock; those that were not marked before."""
+        new: set[ContextKey] = set()
+        for key, at in sorted(marks.items()):
+            fresh = sql.fresh_token()
+            (token,) = self._db.one(f"{sql.mark()} RETURNING token", [*key, at, fresh])
+            if token == fresh:
+                new.add(key)
+        return new
 
     def _register_all(self, contexts: Iterable[ContextKey]) -> None:
         if keys := sorted(set(contexts)):

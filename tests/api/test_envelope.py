@@ -252,7 +252,7 @@ def test_request_id_comes_back_in_its_header(server: Server) -> None:
         {"Content-Encoding": "gzip"},
         {"X-HTTP-Method-Override": "DELETE"},
         {"X-Forwarded-Host": "evil.example"},
-        {"Origin": "https://portal.example", "Referer": "https://portal.example/x"},
+        {"Origin": "http://localhost:3000", "Referer": "https://portal.example/x"},
     ],
     ids="+".join,
 )

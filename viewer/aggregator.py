@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from django.conf import settings
 
@@ -19,6 +21,7 @@ from common.rows import ContextKey, StaleMark
 from viewer import outbox, progress
 from viewer.store import get_store
 
+ResultT = TypeVar("ResultT")
 logger = logging.getLogger("viewer.aggregator")
 MAX_TRIES = 8
 REPUBLISHED = "republished"
@@ -86,18 +89,25 @@ def fold_pending(keys: Iterable[ContextKey], now: datetime) -> None:
 
 
 def _served(mark: StaleMark, now: datetime) -> Tally:
-    """What serving the mark did; a context that cannot be folded is logged and put off, and stops nobody else.
+    """What serving the mark did; a context that cannot be folded is put off, and stops nobody else."""
+    tally = _alone(lambda: serve(mark, now), Tally(failed=1), collection_id=mark.key.collection_id)
+    if tally.failed:
+        get_store().defer_mark(mark, now + timedelta(seconds=settings.VIEWER_UNKNOWN_TREE_SECONDS))
+    return tally
 
-    Unavailable passes: then no context can be folded.
+
+def _alone(work: Callable[[], ResultT], otherwise: ResultT, **about: str) -> ResultT:
+    """What `work` gives; `otherwise`, and the traceback in the log, where it fails: one learner's trouble is his own.
+
+    Unavailable passes: without a store nobody can be served.
     """
     try:
-        return serve(mark, now)
+        return work()
     except Unavailable:
         raise
     except Exception:
-        logger.exception("context cannot be folded", extra={"collection_id": mark.key.collection_id})
-        get_store().defer_mark(mark, now + timedelta(seconds=settings.VIEWER_UNKNOWN_TREE_SECONDS))
-        return Tally(failed=1)
+        logger.exception("work on one context failed", extra=about)
+        return otherwise
 
 
 def serve(mark: StaleMark, now: datetime) -> Tally:
@@ -149,25 +159,11 @@ def recompute(
     while True:
         keys = store.contexts(user_id) if user_id is not None else store.contexts_after(after, page)
         for key in keys:
-            yield key, _alone(key, _compare if dry_run else _fold_now)
+            fold = partial(_compare, key) if dry_run else partial(fold_context, key, timestamps.now())
+            yield key, _alone(fold, Tally(folded=1, failed=1), collection_id=key.collection_id)
         if user_id is not None or len(keys) < page:
             return
         after = keys[-1]
-
-
-def _fold_now(key: ContextKey) -> Tally:
-    return fold_context(key, timestamps.now())
-
-
-def _alone(key: ContextKey, fold: Callable[[ContextKey], Tally]) -> Tally:
-    """What `fold` did to the context; one that cannot be folded is logged, counted and stops nobody else."""
-    try:
-        return fold(key)
-    except Unavailable:
-        raise
-    except Exception:
-        logger.exception("context cannot be folded", extra={"collection_id": key.collection_id})
-        return Tally(folded=1, failed=1)
 
 
 def _compare(key: ContextKey) -> Tally:
@@ -216,21 +212,11 @@ def _mark_enrolments(collection_id: str, now: datetime) -> int:
     return count
 
 
-def _mark_republished_alone(now: datetime) -> None:
-    """As `mark_republished`; what goes wrong with it is logged and tried again, and keeps no mark from being served."""
-    try:
-        mark_republished(now)
-    except Unavailable:
-        raise
-    except Exception:
-        logger.exception("re-published collections cannot be marked")
-
-
 def sweep(limit: int, older_than: timedelta) -> Tally:
     """Serves the oldest marks, whatever became of their messages: at most `limit` of them."""
     now = timestamps.now()
     until = now - older_than
-    _mark_republished_alone(until)
+    _alone(lambda: mark_republished(until), 0)
     tally = Tally()
     for mark in get_store().oldest_marks(limit, before=until + timedelta(milliseconds=1), now=now):
         tally.add(_served(mark, now))

@@ -200,9 +200,14 @@ class Child:
             return
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(max(0.1, deadline - time.monotonic()))
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.clear()
         self.process.wait()
+
+    def clear(self) -> None:
+        """Ends what the process left behind when it ended: a worker's beat outlives a worker that was killed."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def supervise(children: list[Child]) -> int:
@@ -238,6 +243,7 @@ def _restarted(child: Child) -> bool:
         return False
     if time.monotonic() - child.started_at > RESTART_SECONDS:
         _say(f"The {child.name} ended with exit code {child.exit_code}; starting it again.")
+        child.clear()
         child.start()
     return True
 

@@ -156,9 +156,10 @@ def test_a_dead_worker_is_replaced_and_the_service_goes_on(server: servers.Serve
 
 def test_a_dead_folding_worker_is_started_again(tmp_path: Path) -> None:
     with servers.running(tmp_path) as server:
-        (first,) = running(server, b"celery")
-        os.kill(first, signal.SIGKILL)
-        assert eventually(lambda: not lives(first) and len(running(server, b"celery")) == 1)
+        assert eventually(lambda: len(running(server, b"celery")) == 2), "the worker and its beat"
+        worker, beat = running(server, b"celery")
+        os.kill(worker, signal.SIGKILL)
+        assert eventually(lambda: not lives(worker) and not lives(beat) and len(running(server, b"celery")) == 2)
         assert "The worker ended with exit code -9; starting it again.\n" in server.log.read_text()
         assert answers(server)
 

@@ -88,14 +88,17 @@ def test_the_worker_folds_what_was_written(service: servers.Server, learner: Lea
     eventually(lambda: statuses(service, user) == {LEAVES[0]: 2} and not marked(service, user))
 
 
-def test_1000_ends_of_one_learner_cause_few_runs(service: servers.Server, learner: Learner) -> None:
+def test_1000_ends_of_one_learner_cause_few_runs(
+    service: servers.Server, learner: Learner, capsys: pytest.CaptureFixture[str]
+) -> None:
     user = learner()
     before = runs(service)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: end(service, user, f"do_{number}"), range(1000)))
     eventually(lambda: not marked(service, user))
     count = runs(service) - before
-    print(f"1000 ends of one learner: {count} runs")
+    with capsys.disabled():
+        print(f" 1000 ends of one learner: {count} runs ", end="")
     assert len(statuses(service, user)) == 1000
     assert 1 <= count <= 250
 

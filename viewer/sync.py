@@ -61,10 +61,10 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
     items = _without_conflicts(items, results, given.events)
     kept = {item.place for item in items if assessing.keep(item.attempts, now)}
     of_one_row = Counter(item.key for item in items)
-    outcomes = get_store().apply_all(
+    applied = get_store().apply_all(
         user_id, [(item.key, replace(item.event, remember=of_one_row[item.key])) for item in items]
     )
-    paired = list(zip(items, outcomes, strict=True))
+    paired = list(zip(items, (one.outcome for one in applied), strict=True))
     if kept or any(outcome is Outcome.APPLIED and item.kind != Verb.UPDATE for item, outcome in paired):
         tasks.wake(user_id)
     for item, outcome in paired:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from common.rows import ActivityAgg, Attempt, Consumption, Enrolment, RowKey, StaleMark, Status
 from common.timestamps import to_epoch_ms
-from tests.contract.store_contract import SAME_STORE, THREADS, applied, events, folded, key_of, row_of, together
+from tests.contract.store_contract import SAME_STORE, THREADS, applied, events, folded, key_of, row_of, together, told
 from tests.viewer.events import at, view
 from viewer import progress
 from viewer.lifecycle import Outcome, Verb, ViewEvent
@@ -302,7 +302,7 @@ KEPT_STARTED = {"by": "archive", "status": 1, "progress": 40, "timespent": 100.0
 KEPT_DONE = {"by": "archive", "status": 2, "progress": 100, "lastCompletedTime": to_epoch_ms(at(10))}
 WAYS: dict[str, Callable[[Store, RowKey, ViewEvent], Outcome]] = {
     "single": applied,
-    "batch": lambda store, key, event: store.apply_all(key.user_id, [(key, event)])[0],
+    "batch": lambda store, key, event: told(store, key.user_id, [(key, event)])[0],
 }
 KEPT = st.fixed_dictionaries(
     {"by": st.sampled_from(["archive", "import"]), "status": st.sampled_from([1, 2])},
@@ -388,7 +388,7 @@ class ThawContract:
         folded(store, one, **kept)
         folded(store, other, **kept)
         outcomes = [WAYS[way](store, one, event) for event in history]
-        assert store.apply_all(other.user_id, [(other, event) for event in history]) == outcomes
+        assert told(store, other.user_id, [(other, event) for event in history]) == outcomes
         ours, theirs = row_of(store, one), row_of(store, other)
         assert (ours is None) == (theirs is None)
         if ours is not None and theirs is not None:

@@ -48,6 +48,11 @@ def applied(store: Store, key: RowKey, event: ViewEvent) -> Outcome:
     return store.apply(key, event).outcome
 
 
+def told(store: Store, user_id: str, events: list[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
+    """The outcomes of a batch."""
+    return [one.outcome for one in store.apply_all(user_id, events)]
+
+
 def row_of(store: Store, key: RowKey) -> Consumption | None:
     found = store.rows([key])
     return found[0] if found else None
@@ -104,7 +109,9 @@ class LifecycleContract:
         key, row = key_of(learner()), None
         for event in history:
             row, expected = fold(key, row, event)
-            assert applied(store, key, event) is expected
+            answer = store.apply(key, event)
+            assert answer.outcome is expected
+            assert answer.row == (row if expected is Outcome.APPLIED else None)
             assert row_of(store, key) == row
 
     @SAME_STORE
@@ -117,7 +124,7 @@ class LifecycleContract:
         batches = [
             [(key_of(many, content), event) for content, event in part] for part in (history[:cut], history[cut:])
         ]
-        assert [outcome for batch in batches for outcome in store.apply_all(many, batch)] == singly
+        assert [outcome for batch in batches for outcome in told(store, many, batch)] == singly
         ours, theirs = (
             {row.key.content_id: replace(row, key=key_of("")) for row in store.sources(key_of(user).context).rows}
             for user in (one, many)
@@ -125,6 +132,16 @@ class LifecycleContract:
         assert ours == theirs
         assert (tokens(store, one) != {}) == (tokens(store, many) != {})
         assert len(store.contexts(one)) == len(store.contexts(many))
+
+    def test_a_batch_tells_every_row_it_wrote_and_each_mark_once(self, store: Store, learner: Learner) -> None:
+        key = key_of(learner())
+        other = key._replace(context_id="batch-2")
+        steps = [view(Verb.START, 1), view(Verb.UPDATE, 2, timespent=3), view(Verb.START, 3), view(Verb.END, 4)]
+        answers = store.apply_all(key.user_id, [(one, step) for step in steps for one in (key, other)])
+        assert [one.new_mark for one in answers] == [True] * 2 + [False] * 6
+        assert [one.row is None for one in answers] == [False] * 4 + [True] * 2 + [False] * 2
+        assert [one.row for one in answers[-2:]] == [row_of(store, key), row_of(store, other)]
+        assert [one.new_mark for one in store.apply_all(key.user_id, [(key, view(Verb.END, 5, client=0))])] == [False]
 
     def test_an_empty_batch_is_nothing(self, store: Store, learner: Learner) -> None:
         assert store.apply_all(learner(), []) == []
@@ -182,7 +199,7 @@ class KeptContract:
         for key in (single, batch):
             folded(store, key, by="archive", status=2)
         assert applied(store, single, event) is Outcome.OLDER
-        assert store.apply_all(batch.user_id, [(batch, event)]) == [Outcome.OLDER]
+        assert told(store, batch.user_id, [(batch, event)]) == [Outcome.OLDER]
         assert row_of(store, single) is row_of(store, batch) is None
 
     def test_a_kept_start_can_be_updated_and_ended(self, store: Store, learner: Learner) -> None:
@@ -191,7 +208,7 @@ class KeptContract:
         for key in (single, batch):
             folded(store, key, by="import", status=1, progress=20)
         assert [applied(store, single, step) for step in steps] == [Outcome.APPLIED] * 2
-        assert store.apply_all(batch.user_id, [(batch, step) for step in steps]) == [Outcome.APPLIED] * 2
+        assert told(store, batch.user_id, [(batch, step) for step in steps]) == [Outcome.APPLIED] * 2
         for key in (single, batch):
             row = row_of(store, key)
             assert row is not None
@@ -223,7 +240,7 @@ class MarkContract:
         applied(store, key, view(Verb.END, force=True))
         folded(store, key, status=2, version=1)
         assert applied(store, key, view(Verb.END, 5)) is Outcome.OLDER
-        assert store.apply_all(key.user_id, [(key, view(Verb.START, 6))]) == [Outcome.OLDER]
+        assert told(store, key.user_id, [(key, view(Verb.START, 6))]) == [Outcome.OLDER]
         assert tokens(store, key.user_id) == {}
 
     def test_a_revisit_marks_a_row_its_aggregate_has_not_seen(self, store: Store, learner: Learner) -> None:
@@ -302,7 +319,7 @@ class ConcurrencyContract:
         key = key_of(learner())
         applied(store, key, view(Verb.START))
         single = [lambda: applied(store, key, view(Verb.UPDATE, timespent=5, identity="e:1"))] * 4
-        batch = [lambda: store.apply_all(key.user_id, [(key, view(Verb.UPDATE, timespent=5, identity="e:1"))])[0]] * 4
+        batch = [lambda: told(store, key.user_id, [(key, view(Verb.UPDATE, timespent=5, identity="e:1"))])[0]] * 4
         assert Counter(together(*single, *batch)) == {Outcome.APPLIED: 1, Outcome.DUPLICATE: 7}
         row = row_of(store, key)
         assert row is not None
@@ -316,10 +333,8 @@ class ConcurrencyContract:
                 lambda key=key: applied(store, key, view(Verb.UPDATE, 2, details={"progress": 70})),
                 lambda key=key: applied(store, key, view(Verb.END, 9, client=5, force=True)),
                 lambda key=key: applied(store, key, view(Verb.END, 9, client=4, force=True)),
-                lambda key=key: store.apply_all(
-                    key.user_id, [(key, view(Verb.START)), (key, view(Verb.END, client=3))]
-                )[1],
-                lambda key=key: store.apply_all(key.user_id, [(key, view(Verb.END, client=6, force=True))])[0],
+                lambda key=key: told(store, key.user_id, [(key, view(Verb.START)), (key, view(Verb.END, client=3))])[1],
+                lambda key=key: told(store, key.user_id, [(key, view(Verb.END, client=6, force=True))])[0],
             ]
             outcomes = together(*calls)
             assert Outcome.CONFLICT not in outcomes
@@ -339,9 +354,9 @@ class ConcurrencyContract:
             return [(key, view(Verb.START, identity=f"e:{order}")) for key in keys[::order]]
 
         together(
-            *[lambda: store.apply_all(user_id, ends)] * 2,
-            *[lambda: store.apply_all(user_id, ends[::-1])] * 2,
-            *[lambda order=order: store.apply_all(user_id, updates(order)) for order in (1, -1)],
+            *[lambda: told(store, user_id, ends)] * 2,
+            *[lambda: told(store, user_id, ends[::-1])] * 2,
+            *[lambda order=order: told(store, user_id, updates(order)) for order in (1, -1)],
             *[lambda key=key: applied(store, key, view(Verb.START)) for key in keys[:2]],
         )
         rows = store.sources(keys[0].context).rows

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.rows import ActivityAgg, Consumption, Enrolment, RowKey, Status
-from common.timestamps import from_epoch_ms
+from common.rows import Enrolment, Status
 from viewer import merging
 from viewer.store import codec, sql
 from viewer.store.database import Database
@@ -123,31 +122,6 @@ def enrolment_from_batch(columns: Sequence[Any]) -> Enrolment:
         completion_percentage=percentage,
         completed_on=codec.from_time(completed),
         issued_certificates=tuple(codec.from_json(certificates)),
-    )
-
-
-def thawed(key: RowKey, agg: ActivityAgg) -> Consumption:
-    """The row that only its aggregate keeps, as far as it is known there; version 0: it is not stored."""
-    facts = agg.kept[key.content_id]
-    status = Status(facts["status"])
-    completed = facts.get("lastCompletedTime")
-    accessed = facts.get("lastAccessTime")
-    done = status is Status.COMPLETED
-    # A completion without a time counts as the earliest there is: nothing a client sends can precede it.
-    completed_at = from_epoch_ms(completed or 0) if done else None
-    origin = facts.get("origin")
-    return Consumption(
-        key=key,
-        status=status,
-        progress=100 if done else int(facts.get("progress") or 0),
-        last_access_time=from_epoch_ms(accessed) if accessed else None,
-        last_updated_time=from_epoch_ms(accessed or 0),
-        last_completed_time=completed_at,
-        own_completed_time=None if origin else completed_at,
-        origin=origin,
-        view_count=int(facts.get("viewCount") or 1),
-        timespent=float(facts.get("timespent") or 0.0),
-        version=0,
     )
 
 

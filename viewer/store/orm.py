@@ -17,11 +17,10 @@ from common.rows import (
     Enrolment,
     RowKey,
     StaleMark,
-    Status,
 )
 from common.timestamps import to_epoch_ms
 from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
-from viewer.store import codec, imports, sql
+from viewer.store import batch, codec, imports, sql
 from viewer.store.database import MAX_TRIES, Database, LostRace, available
 from viewer.store.folds import FoldTables
 from viewer.store.port import Applied, ImportBatch
@@ -89,7 +88,8 @@ class OrmStore(FoldTables):
         )
         values = [*values, *key, *unseen_values]
         if event.verb is Verb.UPDATE:
-            return Applied(Outcome.APPLIED) if self._db.execute(statement, values) else None
+            found = self._db.all(f"{statement}{sql.RETURNING_ROW}", values)
+            return _applied(found[0], new_mark=False) if found else None
         return self._write_and_mark(statement, values, key, event.at, new_row=False)
 
     def _merge(self, event: ViewEvent) -> tuple[list[str], list[Any]]:
@@ -175,7 +175,7 @@ class OrmStore(FoldTables):
 
     def _why_absent(self, key: RowKey, event: ViewEvent) -> Applied | None:
         """An absent row may be one that only its aggregate keeps, archived or imported: then as in a batch."""
-        if _kept(self.aggs([key.context]).get(key.context), key) is not None:
+        if batch.kept_status(self.aggs([key.context]).get(key.context), key) is not None:
             return self._apply_locked(key, event)
         return Applied(fold(key, None, event)[1]) if event.verb is not Verb.START else None
 
@@ -187,68 +187,50 @@ class OrmStore(FoldTables):
         marked = [*key.context, at, fresh]
         if self._db.dialect.one_statement:
             placed = list(key.context) if new_row else []
-            whole = sql.with_followups(statement, new_row=new_row)
-            written, token = self._db.one(whole, [*values, *marked, *placed])
-            return Applied(Outcome.APPLIED, new_mark=token == fresh) if written else None
+            found = self._db.all(sql.with_followups(statement, new_row=new_row), [*values, *marked, *placed])
+            return _applied(found[0][1:], new_mark=found[0][0] == fresh) if found else None
         with self._db.atomic():
-            if not self._db.execute(statement, values):
+            found = self._db.all(f"{statement}{sql.RETURNING_ROW}", values)
+            if not found:
                 return None
             (token,) = self._db.one(f"{sql.mark()} RETURNING token", marked)
             if new_row:
                 self._db.execute(sql.register_context(), list(key.context))
-            return Applied(Outcome.APPLIED, new_mark=token == fresh)
+            return _applied(found[0], new_mark=token == fresh)
 
     # --- batches -------------------------------------------------------------------------------------------------
 
-    def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
+    def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Applied]:
         """See the port."""
-        return self._db.retried(lambda: self._apply_all(events)[0]) if events else []
+        return self._db.retried(lambda: self._apply_all(events)) if events else []
 
     def _apply_locked(self, key: RowKey, event: ViewEvent) -> Applied:
         """One event as a batch takes it: for what one statement cannot say."""
-        outcomes, marked = self._db.retried(lambda: self._apply_all([(key, event)]))
-        return Applied(outcomes[0], new_mark=bool(marked))
+        return self._db.retried(lambda: self._apply_all([(key, event)]))[0]
 
-    def _apply_all(self, events: Sequence[tuple[RowKey, ViewEvent]]) -> tuple[list[Outcome], set[ContextKey]]:
-        """The outcomes, and the contexts that were not marked before."""
+    def _apply_all(self, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Applied]:
         keys = sorted({key for key, _ in events})
         stored = {row.key: row for row in self._locked(imports.CONSUMPTION, keys)}
-        aggs = self.aggs(sorted({key.context for key in keys}))
-        known = stored | {
-            key: imports.thawed(key, aggs[key.context])
-            for key in keys
-            if key not in stored and _kept(aggs.get(key.context), key) is not None
-        }
-        outcomes: list[Outcome] = []
-        marks: dict[ContextKey, datetime] = {}
-        for key, event in events:
-            after, outcome = fold(key, known.get(key), event)
-            outcomes.append(outcome)
-            if outcome is Outcome.APPLIED and after is not None:
-                known[key] = after
-            wrote = outcome is Outcome.APPLIED and event.verb is not Verb.UPDATE
-            if wrote or (outcome is not Outcome.APPLIED and _newer(known.get(key), aggs.get(key.context))):
-                marks[key.context] = event.at
-        changed = [row for key, row in sorted(known.items()) if row.version and row is not stored.get(key)]
-        self._save(imports.CONSUMPTION, [row for row in changed if row.key not in stored], new=True)
-        self._save(imports.CONSUMPTION, [row for row in changed if row.key in stored], new=False)
-        newly_marked = self._mark_all(marks)
-        self._register_all(row.key.context for row in changed if row.key not in stored)
-        return outcomes, newly_marked
+        made = batch.folded(events, stored, self.aggs(sorted({key.context for key in keys})))
+        self._save(imports.CONSUMPTION, made.new, new=True)
+        self._save(imports.CONSUMPTION, made.changed, new=False)
+        newly_marked = self._mark_all(made.marks)
+        self._register_all(row.key.context for row in made.new)
+        return made.answers(newly_marked)
 
     def import_rows(self, batch: ImportBatch) -> int:
         """See the port."""
         return self._db.retried(lambda: self._import(batch))
 
-    def _import(self, batch: ImportBatch) -> int:
+    def _import(self, given: ImportBatch) -> int:
         changed: set[ContextKey] = set()
         count = 0
-        for table, key_of, given in imports.tables(batch):
-            keys = sorted({key_of(row) for row in given})
+        for table, key_of, rows in imports.tables(given):
+            keys = sorted({key_of(row) for row in rows})
             if not keys:
                 continue
             stored = {key_of(row): row for row in self._locked(table, keys)}
-            merged = imports.merge_all(table, key_of, stored, given)
+            merged = imports.merge_all(table, key_of, stored, rows)
             new = [row for key, row in sorted(merged.items()) if key not in stored]
             old = [row for key, row in sorted(merged.items()) if key in stored and row is not stored[key]]
             self._save(table, new, new=True)
@@ -258,7 +240,7 @@ class OrmStore(FoldTables):
             count += len(new) + len(old)
             changed |= {row.key.context if isinstance(row.key, RowKey) else row.key for row in (*new, *old)}
         if changed:
-            self._db.many(sql.mark(), [(*key, batch.at, sql.fresh_token()) for key in sorted(changed)])
+            self._db.many(sql.mark(), [(*key, given.at, sql.fresh_token()) for key in sorted(changed)])
         self._register_all(changed)
         return count
 
@@ -413,18 +395,9 @@ def _unless_completed(clause: str) -> str:
     return f"{column} = CASE WHEN status = 2 THEN {column} ELSE {expression} END"
 
 
-def _kept(agg: ActivityAgg | None, key: RowKey) -> Status | None:
-    """The status that only the aggregate keeps for this content, or None."""
-    facts = agg.kept.get(key.content_id) if agg else None
-    return Status(facts.get("status") or 0) or None if facts else None
-
-
-def _newer(row: Consumption | None, agg: ActivityAgg | None) -> bool:
-    """True for a row that its aggregate has not seen."""
-    if row is None or not row.version:
-        return False
-    facts = agg.agg_details.get(row.key.content_id) if agg else None
-    return facts is None or facts.get("version") != row.version
+def _applied(columns: Sequence[Any], *, new_mark: bool) -> Applied:
+    """The answer for an event that wrote the row of these columns."""
+    return Applied(Outcome.APPLIED, new_mark=new_mark, row=codec.consumption_from(columns))
 
 
 def _stale_mark(row: Sequence[Any]) -> StaleMark:

@@ -27,10 +27,15 @@ from viewer.progress import Folded, Sources
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one event. new_mark: its context was not marked before, so somebody has to be woken."""
+    """What became of one event.
+
+    new_mark: its context was not marked before, so somebody has to be woken. row: the row as this event wrote it; None
+    where it wrote nothing.
+    """
 
     outcome: Outcome
     new_mark: bool = False
+    row: Consumption | None = None
 
 
 class Store(Protocol):
@@ -47,11 +52,11 @@ class Store(Protocol):
         """
         ...
 
-    def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Outcome]:
+    def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Applied]:
         """Applies one learner's events in the given order, all in one transaction, each as `apply` would.
 
-        Returns the outcomes in the same order. Either every outcome is durable or none. Cost: a fixed number of
-        statements, however many events.
+        Returns what became of each, in the same order; of several events that marked one context only the first says
+        so. Either every outcome is durable or none. Cost: a fixed number of statements, however many events.
         """
         ...
 

@@ -14,6 +14,7 @@ from typing import Any
 from viewer.store import codec
 
 UCC = "user_content_consumption"
+RETURNING_ROW = f" RETURNING {', '.join(codec.CONSUMPTION)}"
 
 
 def merge_json(older: str, newer: str) -> str:
@@ -167,11 +168,14 @@ def register_context(source: str = "") -> str:
 
 
 def with_followups(write: str, *, new_row: bool) -> str:
-    """PostgreSQL: `write`, its mark and, for a new row, its context as one statement; rows written, mark's token."""
-    parts = [f"written AS ({write} RETURNING 1)", f"marked AS ({mark(' FROM written')} RETURNING token)"]
+    """PostgreSQL: `write`, its mark and, for a new row, its context as one statement.
+
+    Gives the mark's token and the row as it was written; nothing where nothing was written.
+    """
+    parts = [f"written AS ({write}{RETURNING_ROW})", f"marked AS ({mark(' FROM written')} RETURNING token)"]
     if new_row:
         parts.append(f"placed AS ({register_context(' FROM marked')})")
-    return f"WITH {', '.join(parts)} SELECT (SELECT count(*) FROM written), (SELECT token FROM marked)"
+    return f"WITH {', '.join(parts)} SELECT marked.token, written.* FROM written, marked"
 
 
 def upsert(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:

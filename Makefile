@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: help run test check demo services clean format
+.PHONY: help run test check demo services cassandra clean format
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,10 @@ run: .venv/run.stamp ## Serve the embedded default on PORT (8000), data in VIEWE
 	@set -a; [ ! -f .env ] || . ./.env; set +a; $(if $(filter-out file,$(origin PORT)),export PORT=$(PORT);) exec $(BIN)/python -m config.run
 
 services: ## Install (once) and start what the tests need
-	@scripts/services.sh postgres browser
+	@scripts/services.sh postgres redis rabbitmq cassandra browser
+
+cassandra: ## Start a Cassandra node on CQL_PORT (9042); deploy/cassandra/stop.sh stops it
+	@deploy/cassandra/start.sh
 
 test: .venv/dev.stamp services ## Run the whole suite; k=WORDS picks tests by name, t=PATH one folder
 	@$(BIN)/python -m pytest $(or $(t),tests) $(if $(k),-k "$(k)")

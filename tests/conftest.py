@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.core.management import call_command
 from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
 from tests import servers
 from tests.settings import POSTGRES_URL
+from viewer.store.cassandra import CassandraStore, session
 from viewer.store.orm import OrmStore
 from viewer.store.port import Store
 
 TIERS = ("sqlite", "postgres")
+STORES = ("sqlite", "postgres", "cassandra")
 _numbers = itertools.count()
 
 
@@ -64,7 +68,19 @@ def _databases(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=TIERS)
+@pytest.fixture(scope="session")
+def _cassandra() -> Iterator[None]:
+    """A keyspace of the tests' own, with its tables."""
+    with open(os.devnull, "w") as nowhere:
+        call_command("sync_cassandra", stdout=nowhere)
+    yield
+    session.session().execute(f"DROP KEYSPACE {settings.CASSANDRA_KEYSPACE}", timeout=60)
+
+
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, _databases: None) -> Store:
     """The store on each database, in the tests' own process."""
+    if request.param == "cassandra":
+        request.getfixturevalue("_cassandra")
+        return CassandraStore()
     return OrmStore(using={"sqlite": "default", "postgres": "postgres"}[request.param])

@@ -11,6 +11,7 @@ _FOLDER = Path(tempfile.mkdtemp(prefix="viewer-tests-"))
 os.environ.setdefault("VIEWER_DATA_DIR", str(_FOLDER))
 os.environ.setdefault("DATABASE_URL", "")
 
+from config import cassandra  # noqa: E402
 from config.settings import *  # noqa: E402, F403
 from config.settings import databases  # noqa: E402
 
@@ -22,4 +23,18 @@ _postgres["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 40}
 _postgres["TEST"] = {"NAME": f"viewer_unit_{os.getpid()}", "DEPENDENCIES": []}
 _sqlite["default"]["TEST"]["DEPENDENCIES"] = []
 DATABASES = {**_sqlite, "postgres": _postgres}
+CASSANDRA_PORT = int(os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "59042"))
+CASSANDRA_KEYSPACE = f"viewer_unit_{os.getpid()}"
+CASSANDRA_PROFILE = cassandra.STORE_PROFILE
+DATABASES["cassandra"] = cassandra.database(
+    hosts=["127.0.0.1"],
+    port=CASSANDRA_PORT,
+    keyspace=CASSANDRA_KEYSPACE,
+    replication="1",
+    consistency="local_quorum",
+    timeout_ms=20_000,
+    login=("", ""),
+)
+INSTALLED_APPS = ["viewer.cassandra_tables", "django_cassandra_engine", *INSTALLED_APPS]  # noqa: F405
+MIGRATION_MODULES = {"cassandra_tables": None}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

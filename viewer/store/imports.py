@@ -2,10 +2,10 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from common.rows import Enrolment, Status
+from common.rows import ActivityAgg, Enrolment, Status
 from viewer import merging
 from viewer.store import codec, sql
 from viewer.store.database import Database
@@ -69,11 +69,16 @@ def tables(batch: ImportBatch) -> Iterator[tuple[Table, KeyOf, Sequence[Any]]]:
 
     Always in this order, which is a fold's too (aggregate, then enrolment): in another, the two could deadlock.
     """
-    told = [agg for agg in map(merging.kept_of, batch.enrolments) if agg is not None]
     yield CONSUMPTION, lambda row: tuple(row.key), batch.rows
     yield ATTEMPTS, lambda row: (*row.key, row.attempt_id), batch.attempts
-    yield AGGS, lambda row: codec.agg_key_values(row.key), [*batch.aggs, *told]
+    yield AGGS, lambda row: codec.agg_key_values(row.key), aggs_of(batch)
     yield ENROLMENTS, lambda row: tuple(row.key), batch.enrolments
+
+
+def aggs_of(batch: ImportBatch) -> list[ActivityAgg]:
+    """The aggregates an import brings, told by its enrolments too. Version 0 would say that there is none."""
+    told = [agg for agg in map(merging.kept_of, batch.enrolments) if agg is not None]
+    return [replace(agg, version=max(agg.version, 1)) for agg in (*batch.aggs, *told)]
 
 
 def merge_all(

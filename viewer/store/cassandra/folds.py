@@ -1,0 +1,318 @@
+"""The Cassandra store's second half: attempts, enrolments, what a fold saves and the outbox.
+
+These tables have partitions of their own, so a mark cannot be one write with them: it is made before, for whoever is
+killed in between, and again after, for a fold that read and cleared it meanwhile.
+"""
+
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from cassandra import ConsistencyLevel
+
+from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment
+from common.timestamps import to_epoch_ms
+from viewer import merging
+from viewer.lifecycle import Outcome
+from viewer.outbox import OutboxEvent
+from viewer.progress import Folded, Sources
+from viewer.store import imports
+from viewer.store.cassandra import codec, cql, rows, session
+from viewer.store.cassandra.session import available
+from viewer.store.codec import AGG_KEY, ATTEMPT_KEY, ENROLMENT_KEY, agg_key_values, from_json, to_json
+
+ResultT = TypeVar("ResultT")
+_OUTBOX = ("id", "topic", "payload", "created_at", "published_at")
+_WAITING = ("bucket", "created_at", "id")
+OUTBOX_BUCKETS = 16
+
+
+class Merge(Protocol):
+    """Takes one account of a row into the stored one. dry: only tells whether that would change it."""
+
+    def __call__(self, *, dry: bool) -> bool | None:
+        """True where it changed something, None where another writer was in between."""
+        ...
+
+
+class FoldTables:
+    """Everything a fold reads and writes."""
+
+    def sources(self, key: ContextKey) -> Sources:
+        """See the port. The rows are a serial read: what any writer's mark promises is in them.
+
+        The aggregate is read first: a row written after it makes the save fail, not go missing.
+        """
+        rows_text = cql.select(cql.UCC, codec.CONSUMPTION, cql.CONTEXT)
+        attempts_text = cql.select(cql.ATTEMPTS, codec.ATTEMPT, ("user_id", "collection_id", "context_id"))
+        with available():
+            agg = self._agg(key)
+            reading = session.start(rows_text, key, ConsistencyLevel.LOCAL_SERIAL)
+            attempts, enrolments = session.together(
+                [(attempts_text, key), (cql.select(cql.ENROLMENTS, codec.ENROLMENT, ENROLMENT_KEY), key)]
+            )
+            found = list(reading.result())
+        return Sources(
+            agg=agg or ActivityAgg(key),
+            rows=[codec.consumption_from(row) for row in found],
+            attempts=[codec.attempt_from(row) for row in attempts],
+            enrolment=codec.enrolment_from(enrolments[0]) if enrolments else None,
+        )
+
+    def enrolment(self, key: ContextKey) -> Enrolment | None:
+        """See the port."""
+        with available():
+            found = session.run(cql.select(cql.ENROLMENTS, codec.ENROLMENT, ENROLMENT_KEY), key)
+        return codec.enrolment_from(found[0]) if found else None
+
+    def save_fold(self, sources: Sources, folded: Folded, events: Sequence[OutboxEvent]) -> bool:
+        """See the port. Events, then the aggregate, then the enrolment: whoever is killed in between is repeated.
+
+        Where only the enrolment is lost to another writer, the aggregate stands: the next fold gives the same one.
+        """
+        stored, after = sources.enrolment, folded.enrolment
+        changes = stored is not None and after is not None and after is not stored
+        with available():
+            if changes and stored is not None and self._version(sources.key) != stored.version:
+                return False
+            self._write_outbox(events)
+            if not self._save_agg(folded.agg, sources.agg):
+                return False
+            if changes and after is not None:
+                if not self._write_enrolment(after, stored):
+                    return False
+                self._list(sources.key)
+        return True
+
+    def save_enrolment(self, enrolment: Enrolment, expected_version: int, at: datetime) -> bool:
+        """See the port."""
+        with available():
+            stored = self.enrolment(enrolment.key)
+            if (stored.version if stored else 0) != expected_version:
+                return False
+
+            def save() -> bool:
+                saved = self._write_enrolment(enrolment, stored)
+                if saved:
+                    self._list(enrolment.key)
+                return saved
+
+            return self._marked(enrolment.key, at, save)
+
+    def save_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
+        """See the port. A replay marks what its aggregate has not seen: its sender may have been killed before."""
+        context = attempt.key.context
+        with available():
+            outcome = self._keep_attempt(attempt, at)
+            if outcome is Outcome.OLDER:
+                stored, _ = self._stored_attempt(attempt)
+                if stored is not None and not _seen(stored, self._agg(context)):
+                    self._mark_one(context, at)
+        return outcome
+
+    def _keep_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
+        """APPLIED, and the context marked and registered; OLDER where the stored one says as much."""
+        context = attempt.key.context
+
+        def keep(*, dry: bool) -> bool | None:
+            stored, last = self._stored_attempt(attempt)
+            merged = attempt if stored is None else merging.merge_attempt(stored, attempt)
+            adds = stored is None or replace(merged, updated_on=stored.updated_on) != stored
+            return (self._write_attempt(merged, last) or None) if adds and not dry else adds
+
+        return Outcome.APPLIED if self._merged(context, at, keep) else Outcome.OLDER
+
+    def unpublished(self, limit: int) -> list[OutboxEvent]:
+        """See the port."""
+        text = f"{cql.select('outbox_waiting', _WAITING, ('bucket',))} LIMIT ?"
+        event_text = cql.select("outbox", _OUTBOX, ("id",))
+        with available():
+            parts = session.together([(text, (part, limit)) for part in range(OUTBOX_BUCKETS)])
+            waiting = sorted((row for part in parts for row in part), key=lambda row: (row[1], row[2]))
+            found = session.together([(event_text, (row[2],)) for row in waiting])
+            published = [row for row, event in zip(waiting, found, strict=True) if event and event[0][4] is not None]
+            session.together([self._no_longer_waiting(row) for row in published])
+        return [_event(event[0]) for event in found if event and event[0][4] is None][:limit]
+
+    def mark_published(self, ids: Sequence[str], at: datetime) -> None:
+        """See the port."""
+        text = f"UPDATE {cql.table('outbox')} SET published_at = ? WHERE id = ? IF EXISTS"
+        with available():
+            for event_id in ids:
+                found = session.run(cql.select("outbox", _OUTBOX, ("id",)), (event_id,))
+                if found and session.conditional([session.bound(text, (at, event_id))]):
+                    session.run(*self._no_longer_waiting((_bucket(event_id), found[0][3], event_id)))
+
+    # --- one table each ------------------------------------------------------------------------------------------
+
+    def _agg(self, key: ContextKey) -> ActivityAgg | None:
+        found = session.run(cql.select(cql.AGGS, codec.AGG, AGG_KEY), agg_key_values(key))
+        return codec.agg_from(found[0]) if found else None
+
+    def _save_agg(self, agg: ActivityAgg, before: ActivityAgg) -> bool:
+        """False where the aggregate is no longer `before`."""
+        values, key, write_id = codec.agg_values(agg), agg_key_values(agg.key), secrets.randbits(62)
+        if before.version == 0:
+            return self._cas(cql.AGGS, cql.insert_new(cql.AGGS), [*values, write_id], key, write_id, None)
+        given = [*values[len(AGG_KEY) :], write_id, *key, before.version]
+        return self._cas(cql.AGGS, cql.update(cql.AGGS), given, key, write_id, before.version)
+
+    def _merge_agg(self, agg: ActivityAgg, at: datetime) -> bool:
+        """Takes in what another system tells of a context; True where that changed something."""
+
+        def merge(*, dry: bool) -> bool | None:
+            stored = self._agg(agg.key)
+            merged = agg if stored is None else merging.merge_agg(stored, agg)
+            if merged is stored or dry:
+                return merged is not stored
+            return self._save_agg(merged, stored or ActivityAgg(agg.key)) or None
+
+        return self._merged(agg.key, at, merge)
+
+    def _merge_enrolment(self, enrolment: Enrolment, at: datetime) -> bool:
+        """Takes in what another system tells of an enrolment; True where that changed something."""
+
+        def merge(*, dry: bool) -> bool | None:
+            stored = self.enrolment(enrolment.key)
+            merged = enrolment if stored is None else merging.merge_enrolment(stored, enrolment)
+            if merged is stored or dry:
+                return merged is not stored
+            if not self._write_enrolment(merged, stored):
+                return None
+            self._list(enrolment.key)
+            return True
+
+        return self._merged(enrolment.key, at, merge)
+
+    def _merged(self, key: ContextKey, at: datetime, merge: Merge) -> bool:
+        """`merge`, marked where it changes something: importing twice marks nothing."""
+        if not merge(dry=True):
+            return False
+        session.run(cql.insert("user_contexts", cql.CONTEXT), tuple(key))
+        return self._marked(key, at, lambda: rows.again(key.user_id, lambda: merge(dry=False)))
+
+    def _version(self, key: ContextKey) -> int:
+        """The stored enrolment's version; 0 where there is none."""
+        found = session.run(cql.select(cql.ENROLMENTS, ("version",), ENROLMENT_KEY), key)
+        return int(found[0][0]) if found else 0
+
+    def _write_enrolment(self, enrolment: Enrolment, stored: Enrolment | None) -> bool:
+        """False where the enrolment is no longer `stored`."""
+        values, write_id = codec.enrolment_values(enrolment), secrets.randbits(62)
+        if stored is None:
+            text = f"{cql.insert(cql.ENROLMENTS, (*codec.ENROLMENT, cql.WRITE_ID, 'listed_date'))} IF NOT EXISTS"
+            given = codec.written([*values, write_id, enrolment.enrolled_date])
+            return self._cas(cql.ENROLMENTS, text, given, (*enrolment.key,), write_id, None)
+        bound = codec.written(values, codec.enrolment_values(stored))
+        given = [*bound[len(ENROLMENT_KEY) :], write_id, *enrolment.key, stored.version]
+        return self._cas(cql.ENROLMENTS, cql.update(cql.ENROLMENTS), given, (*enrolment.key,), write_id, stored.version)
+
+    def _list(self, key: ContextKey) -> None:
+        """Copies the enrolment into its batch's list, whatever it is by now.
+
+        The copy bears the write time of what it copies: however many copy at once, the newest stands.
+        """
+        columns = (*codec.ENROLMENT, "listed_date", "WRITETIME(version)")
+        found = session.run(cql.select(cql.ENROLMENTS, columns, ENROLMENT_KEY), key)
+        enrolment = codec.enrolment_from(found[0]) if found else None
+        if enrolment is None or enrolment.enrolled_date is None:
+            return
+        listed, stamp = codec.from_time(found[0][-2]), found[0][-1]
+        place = (key.context_id, imports.bucket(key.user_id))
+        entry = (*place, enrolment.enrolled_date, key.user_id, key.collection_id)
+        text = f"{cql.insert(cql.LIST, imports.BY_BATCH)} USING TIMESTAMP ?"
+        session.run(text, (*entry, *codec.listed_values(enrolment), stamp))
+        if listed == enrolment.enrolled_date:
+            return
+        if listed is not None:
+            # The date is part of the key: an earlier one found later would leave a second entry of the learner.
+            text = f"DELETE FROM {cql.table(cql.LIST)} USING TIMESTAMP ? WHERE {cql.matches(imports.BY_BATCH_KEY)}"
+            session.run(text, (stamp, *place, listed, key.user_id, key.collection_id))
+        text = (
+            f"UPDATE {cql.table(cql.ENROLMENTS)} SET listed_date = ? WHERE {cql.matches(ENROLMENT_KEY)} IF version = ?"
+        )
+        session.conditional([session.bound(text, (enrolment.enrolled_date, *key, enrolment.version))])
+
+    def _stored_attempt(self, attempt: Attempt) -> tuple[Attempt | None, int | None]:
+        """The attempt as it is stored, and who wrote it last."""
+        text = cql.select(cql.ATTEMPTS, (*codec.ATTEMPT, cql.WRITE_ID), ATTEMPT_KEY)
+        found = session.run(text, (*attempt.key, attempt.attempt_id))
+        return (codec.attempt_from(found[0]), found[0][-1]) if found else (None, None)
+
+    def _write_attempt(self, attempt: Attempt, last: int | None) -> bool:
+        """False where somebody wrote the attempt since `last` did (None: it was not there)."""
+        values, write_id = codec.attempt_values(attempt), secrets.randbits(62)
+        key = values[: len(ATTEMPT_KEY)]
+        if last is None:
+            return self._cas(cql.ATTEMPTS, cql.insert_new(cql.ATTEMPTS), [*values, write_id], key, write_id, None)
+        given = [*values[len(ATTEMPT_KEY) :], write_id, *key, last]
+        return self._cas(cql.ATTEMPTS, cql.update(cql.ATTEMPTS, cql.WRITE_ID), given, key, write_id, last)
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def _cas(
+        self, table: str, text: str, values: Sequence[Any], key: Sequence[Any], write_id: int, before: int | None
+    ) -> bool:
+        """One conditional write of one row; True where it took place.
+
+        before: the version it replaces (an attempt: the write id), None for a new row.
+        """
+        versions = (cql.WRITE_ID, cql.WRITE_ID) if table == cql.ATTEMPTS else ("version", cql.WRITE_ID)
+
+        def took_place() -> bool | None:
+            return rows.told(session.serial(cql.select(table, versions, tuple(cql.KEYS[table])), key), write_id, before)
+
+        return session.settled(lambda: session.conditional([session.bound(text, values)]), took_place)
+
+    def _marked(self, key: ContextKey, at: datetime, work: Callable[[], ResultT]) -> ResultT:
+        """`work` between two marks: one for whoever is killed, one for a fold that was in between.
+
+        Nothing is said by the second where `work` did nothing.
+        """
+        self._mark_one(key, at)
+        done = work()
+        if done:
+            self._mark_one(key, at)
+        return done
+
+    def _mark_one(self, key: ContextKey, at: datetime) -> None:
+        """One more reason to fold the context."""
+
+        def attempt() -> bool | None:
+            marks = rows.look([key.user_id])[key.user_id]
+            return rows.Writing({}, marks).write(reasons={key: at}) or None
+
+        rows.again(key.user_id, attempt)
+
+    # --- outbox --------------------------------------------------------------------------------------------------
+
+    def _write_outbox(self, events: Sequence[OutboxEvent]) -> None:
+        """Keeps each event once; one that is there and not published waits again, whoever wrote it."""
+        text = f"{cql.insert('outbox', _OUTBOX[:4])} IF NOT EXISTS"
+        for event in events:
+            values = (event.id, event.topic, to_json(event.payload), event.created_at)
+            session.conditional([session.bound(text, values)])
+            (kept,) = session.run(cql.select("outbox", _OUTBOX, ("id",)), (event.id,))
+            if kept[4] is None:
+                session.run(cql.insert("outbox_waiting", _WAITING), (_bucket(event.id), kept[3], event.id))
+
+    def _no_longer_waiting(self, row: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+        return f"DELETE FROM {cql.table('outbox_waiting')} WHERE {cql.matches(_WAITING)}", row
+
+
+def _seen(attempt: Attempt, agg: ActivityAgg | None) -> bool:
+    """True where the aggregate has this account of the attempt."""
+    facts = agg.agg_details.get(attempt.key.content_id, {}) if agg else {}
+    told = (attempt.attempt_id, to_epoch_ms(attempt.last_attempted_on), attempt.total_score)
+    return told in [(one["attemptId"], one["lastAttemptedOn"], one["score"]) for one in facts.get("tries", ())]
+
+
+def _bucket(event_id: str) -> int:
+    return zlib.crc32(event_id.encode()) % OUTBOX_BUCKETS
+
+
+def _event(row: Sequence[Any]) -> OutboxEvent:
+    return OutboxEvent(row[0], row[1], from_json(row[2]), codec.time(row[3]))

@@ -1,0 +1,189 @@
+"""One process's session with Cassandra: prepared statements in, rows out, errors in the port's words.
+
+The connection is django-cassandra-engine's, made at the first statement and made anew in a forked child: a session
+from before a fork never answers in the child. Statements are prepared once per session.
+"""
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cassandra import ConsistencyLevel, DriverException, RequestValidationException, WriteTimeout
+from cassandra.cluster import NoHostAvailable, OperationTimedOut, ResponseFuture, Session
+from cassandra.connection import ConnectionException
+from cassandra.cqlengine import connection as registry
+from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
+from django.conf import settings
+from django.db import connections
+
+from common.errors import Unavailable
+
+logger = logging.getLogger("viewer.store")
+AT_ONCE = 64  # statements in flight for one call
+PAGE = 1000  # rows fetched at a time
+Values = Sequence[Any]
+
+
+class UnknownOutcome(Exception):
+    """A conditional write whose answer was lost: it may have taken place, and a serial read will tell."""
+
+
+@contextmanager
+def available() -> Iterator[None]:
+    """Turns a cluster that does not answer into Unavailable: no driver error passes the port."""
+    try:
+        yield
+    except RequestValidationException:
+        raise  # a statement of ours is wrong
+    except (NoHostAvailable, DriverException, ConnectionException, UnknownOutcome) as error:
+        logger.warning("store unavailable", extra={"error": str(error).strip()})
+        raise Unavailable("The store does not answer; nothing was acknowledged, try again") from error
+
+
+class _Process:
+    """The session of this process and what was prepared on it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._pid = 0
+        self._prepared: dict[str, PreparedStatement] = {}
+
+    def session(self) -> Session:
+        """The session; connects where this process has none. Raises the driver's errors."""
+        if self._session is None or self._pid != os.getpid():
+            with self._lock:
+                if self._session is None or self._pid != os.getpid():
+                    self._connect()
+        assert self._session is not None
+        return self._session
+
+    def _connect(self) -> None:
+        alias = settings.CASSANDRA
+        if self._pid not in {0, os.getpid()}:
+            # A parent's cluster cannot be shut down here: its threads did not come along.
+            registry._connections.pop(alias, None)
+            engine: Any = connections[alias]
+            engine.connected = False
+            self._session, self._prepared = None, {}
+        connections[alias].connect()
+        self._session = registry.get_session(alias)
+        self._pid = os.getpid()
+
+    def prepared(self, text: str) -> PreparedStatement:
+        """The statement, prepared on this session."""
+        session = self.session()
+        found = self._prepared.get(text)
+        if found is None:
+            found = self._prepared[text] = session.prepare(text)
+        return found
+
+    def close(self) -> None:
+        """Ends the session in order, where this process made it."""
+        if self._session is not None and self._pid == os.getpid():
+            self._session.cluster.shutdown()
+
+
+_process = _Process()
+atexit.register(_process.close)
+os.register_at_fork(after_in_child=lambda: setattr(_process, "_lock", threading.Lock()))
+
+
+def session() -> Session:
+    """This process's session, for tests and tools that look at statements."""
+    return _process.session()
+
+
+def bound(text: str, values: Values, consistency: int | None = None) -> BoundStatement:
+    """`text` with its values; `consistency`: another than the configured one."""
+    statement = _process.prepared(text).bind(values)
+    if consistency is not None:
+        statement.consistency_level = consistency
+    statement.fetch_size = PAGE
+    return statement
+
+
+def start(text: str, values: Values, consistency: int | None = None) -> ResponseFuture:
+    """Sends a statement; the answer is awaited later."""
+    return _process.session().execute_async(
+        bound(text, values, consistency), execution_profile=settings.CASSANDRA_PROFILE
+    )
+
+
+def run(text: str, values: Values, consistency: int | None = None) -> list[Any]:
+    """All rows of a statement."""
+    return list(start(text, values, consistency).result())
+
+
+def serial(text: str, values: Values) -> list[Any]:
+    """All rows of one partition, read after every conditional write that is under way there."""
+    return run(text, values, ConsistencyLevel.LOCAL_SERIAL)
+
+
+def together(calls: Sequence[tuple[str, Values]]) -> list[list[Any]]:
+    """The rows of each statement, in order; at most AT_ONCE are in flight."""
+    return list(each(calls))
+
+
+def each(calls: Iterable[tuple[str, Values]]) -> Iterator[list[Any]]:
+    """As `together`, one by one: holds no more answers than are in flight."""
+    waiting: list[ResponseFuture] = []
+    for text, values in calls:
+        if len(waiting) >= AT_ONCE:
+            yield list(waiting.pop(0).result())
+        waiting.append(start(text, values))
+    for future in waiting:
+        yield list(future.result())
+
+
+def streamed(text: str, values: Values) -> Iterator[Any]:
+    """The rows one by one; the driver fetches PAGE at a time. The statement is sent at once."""
+    future = start(text, values)
+
+    def rows() -> Iterator[Any]:
+        yield from future.result()
+
+    return rows()
+
+
+def walked(table: str, column: str, after: str | None, limit: int) -> list[str]:
+    """The next partitions of a table in the order of the ring: the one statement that names no partition.
+
+    For commands that walk every learner; one page of keys, never rows.
+    """
+    name = f"{settings.CASSANDRA_KEYSPACE}.{table}"
+    if after is None:
+        return [row[0] for row in run(f"SELECT DISTINCT {column} FROM {name} LIMIT ?", (limit,))]
+    text = f"SELECT DISTINCT {column} FROM {name} WHERE token({column}) > token(?) LIMIT ?"
+    return [row[0] for row in run(text, (after, limit))]
+
+
+def conditional(statements: Sequence[BoundStatement]) -> bool:
+    """Sends one conditional write of one partition; True where its conditions held. Raises UnknownOutcome."""
+    whole: BoundStatement | BatchStatement = statements[0]
+    if len(statements) > 1:
+        whole = BatchStatement(BatchType.UNLOGGED)
+        whole.add_all(statements, [None] * len(statements))
+    try:
+        answer = _process.session().execute(whole, execution_profile=settings.CASSANDRA_PROFILE)
+    except (WriteTimeout, OperationTimedOut) as error:
+        raise UnknownOutcome from error
+    return bool(answer.one()[0])
+
+
+def settled(write: Callable[[], bool], took_place: Callable[[], bool | None]) -> bool:
+    """What `write` answers; where its answer was lost, what `took_place` finds out. Raises Unavailable for neither.
+
+    took_place: None where another writer came after ours, or instead of it, and nobody can tell which.
+    """
+    try:
+        return write()
+    except UnknownOutcome:
+        told = took_place()
+    if told is None:
+        raise Unavailable("The store did not say whether this was written; try again")
+    return told

@@ -168,3 +168,19 @@ class StaleMark:
     token: int
     marked_at: datetime
     not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """One record of a carry, a move or an undo: why the learner's rows are where they are.
+
+    state: "planned" or "done"; undone_at: None while it holds; facts: what it was decided on.
+    """
+
+    user_id: str
+    id: str
+    action: str
+    state: str
+    recorded_at: datetime
+    undone_at: datetime | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)

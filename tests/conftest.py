@@ -18,7 +18,7 @@ from viewer.store.cassandra import CassandraStore, session
 from viewer.store.orm import OrmStore
 from viewer.store.port import Store
 
-TIERS = ("sqlite", "postgres")
+TIERS = ("sqlite", "postgres", "cluster")
 STORES = ("sqlite", "postgres", "cassandra")
 _numbers = itertools.count()
 
@@ -43,11 +43,13 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         with servers.running(folder) as running:
             yield running
         return
-    database = servers.postgres_database(POSTGRES_URL, f"viewer_api_{os.getpid()}")
-    with database as url, servers.running(folder, DATABASE_URL=url) as running:
+    tier = servers.ONE_SERVER if request.param == "postgres" else servers.cluster(f"viewer_api_{os.getpid()}")
+    database = servers.postgres_database(POSTGRES_URL, f"viewer_{request.param}_{os.getpid()}")
+    with database as url, servers.running(folder, DATABASE_URL=url, **tier) as running:
         loaded = running.manage("load_catalogue", sample)
         assert loaded.returncode == 0, loaded.stderr
         yield running
+    servers.forget(tier)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,36 @@ import httpx
 import psycopg
 from psycopg import sql
 
+from viewer.store.cassandra import session
+
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 60
+START_SECONDS = 90
+REDIS_PORT = os.environ.get("VIEWER_TEST_REDIS_PORT", "55379")
+RABBITMQ_PORT = os.environ.get("VIEWER_TEST_RABBITMQ_PORT", "55672")
+CASSANDRA_PORT = os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "59042")
+ONE_SERVER = {
+    "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/1",
+    "CELERY_BROKER_URL": f"redis://127.0.0.1:{REDIS_PORT}/2",
+}
+"""The environment of the one-server tier, but for its DATABASE_URL."""
+
+
+def cluster(keyspace: str) -> dict[str, str]:
+    """The environment of the cluster tier with this keyspace, but for its DATABASE_URL."""
+    return {
+        "VIEWER_STORE": "cassandra",
+        "VIEWER_CASSANDRA_PORT": CASSANDRA_PORT,
+        "VIEWER_CASSANDRA_KEYSPACE": keyspace,
+        "VIEWER_CASSANDRA_REPLICATION": "1",
+        "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/3",
+        "CELERY_BROKER_URL": f"amqp://viewer:viewer@127.0.0.1:{RABBITMQ_PORT}//",
+    }
+
+
+def forget(tier: dict[str, str]) -> None:
+    """Drops the keyspace of a tier that has one."""
+    if keyspace := tier.get("VIEWER_CASSANDRA_KEYSPACE"):
+        session.session().execute(f"DROP KEYSPACE IF EXISTS {keyspace}", timeout=120)
 
 
 @dataclass
@@ -88,7 +116,9 @@ def start(folder: Path, **settings: str) -> Server:
     """Starts the service with its data in `folder` and these environment variables; waits until it is ready."""
     port = int(settings.pop("PORT", 0)) or free_port()
     env = {
-        name: value for name, value in os.environ.items() if not re.match("VIEWER_|DATABASE_URL|DJANGO_|PORT$", name)
+        name: value
+        for name, value in os.environ.items()
+        if not re.match("VIEWER_|DATABASE_URL|REDIS_URL|CELERY_|DJANGO_|PORT$", name)
     }
     env |= {"VIEWER_DATA_DIR": str(folder), "PORT": str(port), "DJANGO_SETTINGS_MODULE": "config.settings", **settings}
     log = folder / "server.log"

@@ -60,7 +60,7 @@ REASONS: dict[str, Callable[[Store, RowKey, float], object]] = {
     ),
     "revisit": lambda store, key, minute: store.apply(key, view(Verb.START, minute)),
     "mark": lambda store, key, minute: store.mark(key.context, at(minute)),
-    "attempt": lambda store, key, minute: store.save_attempt(attempt(key, minute), at(minute)),
+    "attempt": lambda store, key, minute: store.save_attempts([attempt(key, minute)], at(minute)),
     "import": lambda store, key, minute: store.import_rows(
         ImportBatch(at=at(minute), rows=[Consumption(key, Status.IN_PROGRESS, int(minute), at(minute), at(minute))])
     ),
@@ -292,7 +292,7 @@ class FoldRaceContract:
             events = [view(Verb.START), view(Verb.END, 99, client=-number)]
             store.apply_all(user_id, [(key, event) for key in keys[:: 1 if number % 2 else -1] for event in events])
             store.apply(keys[0], view(Verb.END, 99, client=-number - 0.5))
-            store.save_attempt(attempt(keys[0], number), at(number))
+            store.save_attempts([attempt(keys[0], number)], at(number))
 
         turns = together(*map(until_the_end, (folds, imports, imports, enrolments, views)))
         assert all(turns), "each had its turn"

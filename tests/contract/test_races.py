@@ -1,15 +1,15 @@
-"""The race contract on SQLite and PostgreSQL: `store` (tests/conftest.py) is the adapter on each."""
+"""The race contract on SQLite, PostgreSQL and Cassandra: `store` (tests/conftest.py) is the adapter on each."""
 
 from tests.contract.race_contract import FoldRaceContract, MarkRaceContract, ThawContract
 
 
 class TestMarkRaces(MarkRaceContract):
-    """On SQL."""
+    """On each database."""
 
 
 class TestFoldRaces(FoldRaceContract):
-    """On SQL."""
+    """On each database."""
 
 
 class TestThaw(ThawContract):
-    """On SQL."""
+    """On each database."""

@@ -1,4 +1,4 @@
-"""The store contract on SQLite and PostgreSQL: `store` (tests/conftest.py) is the adapter on each."""
+"""The store contract on SQLite, PostgreSQL and Cassandra: `store` (tests/conftest.py) is the adapter on each."""
 
 from tests.contract.store_contract import (
     ConcurrencyContract,
@@ -11,24 +11,24 @@ from tests.contract.store_contract import (
 
 
 class TestLifecycle(LifecycleContract):
-    """On SQL."""
+    """On each database."""
 
 
 class TestKept(KeptContract):
-    """On SQL."""
+    """On each database."""
 
 
 class TestMarks(MarkContract):
-    """On SQL."""
+    """On each database."""
 
 
 class TestConcurrency(ConcurrencyContract):
-    """On SQL."""
+    """On each database."""
 
 
 class TestReads(ReadContract):
-    """On SQL."""
+    """On each database."""
 
 
 class TestImports(ImportContract):
-    """On SQL."""
+    """On each database."""

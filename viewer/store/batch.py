@@ -1,12 +1,13 @@
 """What a batch of one learner's events does to his rows, worked out in memory: the part every adapter shares. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from common.rows import ActivityAgg, Consumption, ContextKey, RowKey, Status
+from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, RowKey, Status
 from common.timestamps import from_epoch_ms
 from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
+from viewer.merging import merge_attempt
 from viewer.store.port import Applied
 
 
@@ -65,6 +66,25 @@ def folded(
         marks=marks,
         marked_by=marked_by,
     )
+
+
+def keep_attempts(
+    stored: Mapping[tuple[str, ...], Attempt], attempts: Sequence[Attempt]
+) -> tuple[dict[tuple[str, ...], Attempt], list[Outcome]]:
+    """(row key, attempt id) -> the attempt as it is to be stored, for those given; and what became of each given one.
+
+    A replay is stored later than what it replays: that alone changes nothing.
+    """
+    known: dict[tuple[str, ...], Attempt] = {}
+    outcomes = []
+    for attempt in attempts:
+        key = (*attempt.key, attempt.attempt_id)
+        before = known.get(key, stored.get(key))
+        after = attempt if before is None else merge_attempt(before, attempt)
+        adds = before is None or replace(after, updated_on=before.updated_on) != before
+        known[key] = after if adds or before is None else before
+        outcomes.append(Outcome.APPLIED if adds else Outcome.OLDER)
+    return known, outcomes
 
 
 def kept_status(agg: ActivityAgg | None, key: RowKey) -> Status | None:

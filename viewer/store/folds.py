@@ -1,16 +1,15 @@
 """The SQL store's second half: attempts, enrolments, what a fold saves and the outbox."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment
-from viewer import merging
 from viewer.lifecycle import Outcome
 from viewer.outbox import OutboxEvent
 from viewer.progress import Folded, Sources
 from viewer.store import codec, imports, sql
+from viewer.store.batch import keep_attempts
 from viewer.store.database import Database, LostRace, available
 
 _OUTBOX = ("id", "topic", "payload", "created_at")
@@ -69,31 +68,39 @@ class FoldTables:
 
         return self._db.unless_lost(save)
 
-    def save_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
+    def save_attempts(self, attempts: Sequence[Attempt], at: datetime) -> list[Outcome]:
         """See the port."""
+        return self._db.retried(lambda: self._save_attempts(attempts, at)) if attempts else []
 
-        def save() -> Outcome:
-            key = (*attempt.key, attempt.attempt_id)
-            table = imports.ATTEMPTS
-            statement = sql.select(table.name, table.columns, sql.matches(table.key)) + self._db.dialect.lock
-            found = self._db.all(statement, key)
-            if found:
-                stored = table.decode(found[0])
-                merged = merging.merge_attempt(stored, attempt)
-                if replace(merged, updated_on=stored.updated_on) == stored:
-                    return Outcome.OLDER
-                self._db.many(
-                    sql.upsert(self._db.dialect, table.name, table.columns, table.key), [table.encode(merged)]
-                )
-            else:
-                new = sql.insert_new(self._db.dialect, table.name, table.columns, table.key)
-                if not self._db.execute(new, table.encode(attempt)):
-                    raise LostRace
-            self._db.execute(sql.mark(), [*attempt.key.context, at, sql.fresh_token()])
-            self._db.execute(sql.register_context(), list(attempt.key.context))
-            return Outcome.APPLIED
+    def _save_attempts(self, attempts: Sequence[Attempt], at: datetime) -> list[Outcome]:
+        table = imports.ATTEMPTS
+        stored = {
+            _attempt_key(one): one for one in self._locked(table, sorted({_attempt_key(one) for one in attempts}))
+        }
+        known, outcomes = keep_attempts(stored, attempts)
+        changed = [one for key, one in sorted(known.items()) if one is not stored.get(key)]
+        self._save(table, [one for one in changed if _attempt_key(one) not in stored], new=True)
+        self._save(table, [one for one in changed if _attempt_key(one) in stored], new=False)
+        if contexts := sorted({one.key.context for one in changed}):
+            self._db.many(sql.mark(), [(*key, at, sql.fresh_token()) for key in contexts])
+            self._db.many(sql.register_context(), contexts)
+        return outcomes
 
-        return self._db.retried(save)
+    def _locked(self, table: imports.Table, keys: Sequence[tuple[str, ...]]) -> list[Any]:
+        """The rows of these keys, locked until the transaction ends, in key order so that no two callers deadlock."""
+        where = sql.in_values(table.key, len(keys))
+        statement = sql.select(table.name, table.columns, where, table.key) + self._db.dialect.lock
+        return [table.decode(row) for row in self._db.all(statement, [part for one in keys for part in one])]
+
+    def _save(self, table: imports.Table, rows: Sequence[Any], *, new: bool) -> None:
+        if not rows:
+            return
+        make = sql.insert_new if new else sql.upsert
+        written = self._db.many(
+            make(self._db.dialect, table.name, table.columns, table.key), [table.encode(row) for row in rows]
+        )
+        if new and written < len(rows):
+            raise LostRace
 
     def unpublished(self, limit: int) -> list[OutboxEvent]:
         """See the port."""
@@ -135,6 +142,10 @@ class FoldTables:
         if events:
             rows = [(event.id, event.topic, codec.to_json(event.payload), event.created_at) for event in events]
             self._db.many(sql.insert_new(self._db.dialect, "outbox", _OUTBOX, ("id",)), rows)
+
+
+def _attempt_key(attempt: Attempt) -> tuple[str, ...]:
+    return (*attempt.key, attempt.attempt_id)
 
 
 def _event(row: Sequence[Any]) -> OutboxEvent:

@@ -21,8 +21,9 @@ from common.rows import (
 from common.timestamps import to_epoch_ms
 from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
 from viewer.store import batch, codec, imports, sql
-from viewer.store.database import MAX_TRIES, Database, LostRace, available
+from viewer.store.database import MAX_TRIES, Database, available
 from viewer.store.folds import FoldTables
+from viewer.store.moving import MovingTables
 from viewer.store.port import Applied, ImportBatch
 
 _MARK = ("userid", "collectionid", "contextid", "token", "marked_at", "not_before")
@@ -39,7 +40,7 @@ _BATCH_COLUMNS = (
 )
 
 
-class OrmStore(FoldTables):
+class OrmStore(FoldTables, MovingTables):
     """Implements `viewer.store.port.Store`. `using`: the alias of the database."""
 
     def __init__(self, using: str = "default") -> None:
@@ -243,22 +244,6 @@ class OrmStore(FoldTables):
             self._db.many(sql.mark(), [(*key, given.at, sql.fresh_token()) for key in sorted(changed)])
         self._register_all(changed)
         return count
-
-    def _locked(self, table: imports.Table, keys: Sequence[tuple[str, ...]]) -> list[Any]:
-        """The rows of these keys, locked until the transaction ends, in key order so that no two callers deadlock."""
-        where = sql.in_values(table.key, len(keys))
-        statement = sql.select(table.name, table.columns, where, table.key) + self._db.dialect.lock
-        return [table.decode(row) for row in self._db.all(statement, [part for one in keys for part in one])]
-
-    def _save(self, table: imports.Table, rows: Sequence[Any], *, new: bool) -> None:
-        if not rows:
-            return
-        make = sql.insert_new if new else sql.upsert
-        written = self._db.many(
-            make(self._db.dialect, table.name, table.columns, table.key), [table.encode(row) for row in rows]
-        )
-        if new and written < len(rows):
-            raise LostRace
 
     def _mark_all(self, marks: dict[ContextKey, datetime]) -> set[ContextKey]:
         """Marks the contexts, in key order so that no two callers deadlock; those that were not marked before."""

@@ -14,12 +14,12 @@ P4  Times come back as they were given, in whole milliseconds, UTC.
 P5  Ids are compared exactly, byte by byte: no folding of case, blanks or accents.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, StaleMark
+from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Provenance, RowKey, StaleMark
 from viewer.lifecycle import Outcome, ViewEvent
 from viewer.outbox import OutboxEvent
 from viewer.progress import Folded, Sources
@@ -144,10 +144,11 @@ class Store(Protocol):
         """
         ...
 
-    def save_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
-        """Keeps the newer account of one attempt (equally old: the higher total), its first `created_on` always.
+    def save_attempts(self, attempts: Sequence[Attempt], at: datetime) -> list[Outcome]:
+        """Keeps the newer account of each of one learner's attempts (equally old: the higher total).
 
-        APPLIED, and the context marked and registered with it; OLDER when the stored one already says as much.
+        The first `created_on` stays. What became of each, in the same order: APPLIED, and its context marked and
+        registered with it; OLDER when the stored one already says as much. A fixed number of statements.
         """
         ...
 
@@ -176,6 +177,49 @@ class Store(Protocol):
         """
         ...
 
+    def learners_after(self, after: str | None, limit: int) -> list[str]:
+        """The next `limit` learners behind `after` (None: the first) who have anything in any of their tables.
+
+        Attempts and aggregates are looked for where the learner has rows, contexts or enrolments: a write that makes
+        one makes the other. In an order of the store's own that is always the same; none is left out. Costs one page.
+        """
+        ...
+
+    def dump(self, user_id: str) -> "LearnerDump":
+        """Everything stored of one learner. A fixed number of partition reads, which are not one snapshot."""
+        ...
+
+    def load(self, dump: "LearnerDump") -> None:
+        """Replaces everything stored of the learner by `dump`, as it stands; the batches' lists follow.
+
+        An empty dump removes the learner. Doing it again changes nothing. Atomic on SQL. Not to be called while
+        others write to the same learner.
+        """
+        ...
+
+    def outbox_after(self, after: str | None, limit: int) -> list["OutboxEntry"]:
+        """The next `limit` events behind the one with the id `after` (None: the first), published ones too.
+
+        In an order of the store's own that is always the same. Costs one page.
+        """
+        ...
+
+    def outbox_entries(self, ids: Sequence[str]) -> list["OutboxEntry"]:
+        """The events with these ids, in no particular order; absent ones are left out."""
+        ...
+
+    def load_outbox(self, entries: Sequence["OutboxEntry"], gone: Collection[str] = ()) -> None:
+        """Stores these events as they stand, over what was stored under their ids, and removes those in `gone`."""
+        ...
+
+    def watermarks(self) -> dict[str, datetime]:
+        """Every watermark by its name."""
+        ...
+
+    def load_watermarks(self, watermarks: Mapping[str, datetime]) -> None:
+        """Replaces all watermarks by these, earlier ones too. Not to be called while jobs run."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ImportBatch:
@@ -186,3 +230,21 @@ class ImportBatch:
     attempts: Sequence[Attempt] = ()
     enrolments: Sequence[Enrolment] = ()
     aggs: Sequence[ActivityAgg] = ()
+
+
+OutboxEntry = tuple[OutboxEvent, datetime | None]
+"""One event, and when it was published; None: it waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerDump:
+    """Everything one learner has in a store, exactly; each table by its key, ids ordered as Python orders text."""
+
+    user_id: str
+    rows: tuple[Consumption, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    aggs: tuple[ActivityAgg, ...] = ()
+    enrolments: tuple[Enrolment, ...] = ()
+    contexts: tuple[ContextKey, ...] = ()
+    marks: tuple[StaleMark, ...] = ()
+    provenance: tuple[Provenance, ...] = ()

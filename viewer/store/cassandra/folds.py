@@ -5,29 +5,28 @@ killed in between, and again after, for a fold that read and cleared it meanwhil
 """
 
 import secrets
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol
 
 from cassandra import ConsistencyLevel
 
-from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment
+from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment, RowKey
 from common.timestamps import to_epoch_ms
 from viewer import merging
 from viewer.lifecycle import Outcome
 from viewer.outbox import OutboxEvent
 from viewer.progress import Folded, Sources
 from viewer.store import imports
-from viewer.store.cassandra import codec, cql, rows, session
+from viewer.store.batch import keep_attempts
+from viewer.store.cassandra import codec, cql, queue, rows, session
+from viewer.store.cassandra.marks import BUCKETS
 from viewer.store.cassandra.session import available
 from viewer.store.codec import AGG_KEY, ATTEMPT_KEY, ENROLMENT_KEY, agg_key_values, from_json, to_json
 
-ResultT = TypeVar("ResultT")
 _OUTBOX = ("id", "topic", "payload", "created_at", "published_at")
 _WAITING = ("bucket", "created_at", "id")
-OUTBOX_BUCKETS = 16
 
 
 class Merge(Protocol):
@@ -102,35 +101,76 @@ class FoldTables:
 
             return self._marked(enrolment.key, at, save)
 
-    def save_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
+    def save_attempts(self, attempts: Sequence[Attempt], at: datetime) -> list[Outcome]:
         """See the port. A replay marks what its aggregate has not seen: its sender may have been killed before."""
-        context = attempt.key.context
+        if not attempts:
+            return []
         with available():
-            outcome = self._keep_attempt(attempt, at)
-            if outcome is Outcome.OLDER:
-                stored, _ = self._stored_attempt(attempt)
-                if stored is not None and not _seen(stored, self._agg(context)):
-                    self._mark_one(context, at)
-        return outcome
+            outcomes = self._keep_attempts(attempts, at)
+            old = [one for one, outcome in zip(attempts, outcomes, strict=True) if outcome is Outcome.OLDER]
+            if unseen := self._unseen(old):
+                self._mark(unseen, at)
+        return outcomes
 
-    def _keep_attempt(self, attempt: Attempt, at: datetime) -> Outcome:
-        """APPLIED, and the context marked and registered; OLDER where the stored one says as much."""
-        context = attempt.key.context
+    def _keep_attempts(self, attempts: Sequence[Attempt], at: datetime) -> list[Outcome]:
+        """What became of each; those of one collection are one conditional write."""
+        user_id = attempts[0].key.user_id
+        known, outcomes = keep_attempts({key: one for key, (one, _) in self._stored(attempts).items()}, attempts)
+        contexts = sorted(
+            {one.key.context for one, told in zip(attempts, outcomes, strict=True) if told is Outcome.APPLIED}
+        )
+        if not contexts:
+            return outcomes
+        session.together([(cql.insert("user_contexts", cql.CONTEXT), tuple(key)) for key in contexts])
+        self._mark(contexts, at)
+        for collection_id in sorted({key[1] for key in known}):
+            part = [(place, one) for place, one in enumerate(attempts) if one.key.collection_id == collection_id]
+            written = rows.again(user_id, partial(self._write_attempts, [one for _, one in part]))
+            for (place, _), outcome in zip(part, written, strict=True):
+                outcomes[place] = outcome
+        self._mark(contexts, at)
+        return outcomes
 
-        def keep(*, dry: bool) -> bool | None:
-            stored, last = self._stored_attempt(attempt)
-            merged = attempt if stored is None else merging.merge_attempt(stored, attempt)
-            adds = stored is None or replace(merged, updated_on=stored.updated_on) != stored
-            return (self._write_attempt(merged, last) or None) if adds and not dry else adds
+    def _write_attempts(self, attempts: Sequence[Attempt]) -> list[Outcome] | None:
+        """What became of the attempts in one collection; None where another writer was in between."""
+        found = self._stored(attempts)
+        stored = {key: one for key, (one, _) in found.items()}
+        known, outcomes = keep_attempts(stored, attempts)
+        write_id = secrets.randbits(62)
+        statements = []
+        for key, one in sorted(known.items()):
+            values = codec.attempt_values(one)
+            if key not in stored:
+                statements.append(session.bound(cql.insert_new(cql.ATTEMPTS), [*values, write_id]))
+            elif one is not stored[key]:
+                given = [*values[len(ATTEMPT_KEY) :], write_id, *key, found[key][1]]
+                statements.append(session.bound(cql.update(cql.ATTEMPTS, cql.WRITE_ID), given))
+        if statements and not session.settled(lambda: session.conditional(statements), lambda: False):
+            return None  # also where the answer was lost: reading again tells what there is
+        return outcomes
 
-        return Outcome.APPLIED if self._merged(context, at, keep) else Outcome.OLDER
+    def _stored(self, attempts: Sequence[Attempt]) -> dict[tuple[str, ...], tuple[Attempt, int]]:
+        """(row key, attempt id) -> these attempts as they are stored, and who wrote them last."""
+        where = ("user_id", "collection_id", "context_id", "content_id")
+        text = cql.select(cql.ATTEMPTS, (*codec.ATTEMPT, cql.WRITE_ID), where, within="attempt_id")
+        ids: dict[RowKey, list[str]] = {}
+        for attempt in attempts:
+            ids.setdefault(attempt.key, []).append(attempt.attempt_id)
+        found = session.together([(text, (*key, sorted(set(own)))) for key, own in ids.items()])
+        return {tuple(row[: len(ATTEMPT_KEY)]): (codec.attempt_from(row), row[-1]) for part in found for row in part}
+
+    def _unseen(self, attempts: Sequence[Attempt]) -> list[ContextKey]:
+        """The contexts whose aggregate has not seen what is stored of these attempts."""
+        stored = [one for one, _ in self._stored(attempts).values()] if attempts else []
+        aggs = self.aggs(sorted({one.key.context for one in stored}))
+        return sorted({one.key.context for one in stored if not _seen(one, aggs.get(one.key.context))})
 
     def unpublished(self, limit: int) -> list[OutboxEvent]:
         """See the port."""
         text = f"{cql.select('outbox_waiting', _WAITING, ('bucket',))} LIMIT ?"
         event_text = cql.select("outbox", _OUTBOX, ("id",))
         with available():
-            parts = session.together([(text, (part, limit)) for part in range(OUTBOX_BUCKETS)])
+            parts = session.together([(text, (part, limit)) for part in range(BUCKETS)])
             waiting = sorted((row for part in parts for row in part), key=lambda row: (row[1], row[2]))
             found = session.together([(event_text, (row[2],)) for row in waiting])
             published = [row for row, event in zip(waiting, found, strict=True) if event and event[0][4] is not None]
@@ -144,9 +184,17 @@ class FoldTables:
             for event_id in ids:
                 found = session.run(cql.select("outbox", _OUTBOX, ("id",)), (event_id,))
                 if found and session.conditional([session.bound(text, (at, event_id))]):
-                    session.run(*self._no_longer_waiting((_bucket(event_id), found[0][3], event_id)))
+                    session.run(*self._no_longer_waiting((queue.outbox_bucket(event_id), found[0][3], event_id)))
 
     # --- one table each ------------------------------------------------------------------------------------------
+
+    def aggs(self, keys: Sequence[ContextKey]) -> dict[ContextKey, ActivityAgg]:
+        """See the port."""
+        text = cql.select(cql.AGGS, codec.AGG, AGG_KEY)
+        with available():
+            parts = session.each([(text, agg_key_values(key)) for key in sorted(set(keys))])
+            found = [codec.agg_from(row) for part in parts for row in part]
+        return {agg.key: agg for agg in found}
 
     def _agg(self, key: ContextKey) -> ActivityAgg | None:
         found = session.run(cql.select(cql.AGGS, codec.AGG, AGG_KEY), agg_key_values(key))
@@ -236,21 +284,6 @@ class FoldTables:
         )
         session.conditional([session.bound(text, (enrolment.enrolled_date, *key, enrolment.version))])
 
-    def _stored_attempt(self, attempt: Attempt) -> tuple[Attempt | None, int | None]:
-        """The attempt as it is stored, and who wrote it last."""
-        text = cql.select(cql.ATTEMPTS, (*codec.ATTEMPT, cql.WRITE_ID), ATTEMPT_KEY)
-        found = session.run(text, (*attempt.key, attempt.attempt_id))
-        return (codec.attempt_from(found[0]), found[0][-1]) if found else (None, None)
-
-    def _write_attempt(self, attempt: Attempt, last: int | None) -> bool:
-        """False where somebody wrote the attempt since `last` did (None: it was not there)."""
-        values, write_id = codec.attempt_values(attempt), secrets.randbits(62)
-        key = values[: len(ATTEMPT_KEY)]
-        if last is None:
-            return self._cas(cql.ATTEMPTS, cql.insert_new(cql.ATTEMPTS), [*values, write_id], key, write_id, None)
-        given = [*values[len(ATTEMPT_KEY) :], write_id, *key, last]
-        return self._cas(cql.ATTEMPTS, cql.update(cql.ATTEMPTS, cql.WRITE_ID), given, key, write_id, last)
-
     # --- writing -------------------------------------------------------------------------------------------------
 
     def _cas(
@@ -258,34 +291,34 @@ class FoldTables:
     ) -> bool:
         """One conditional write of one row; True where it took place.
 
-        before: the version it replaces (an attempt: the write id), None for a new row.
+        before: the version it replaces, None for a new row.
         """
-        versions = (cql.WRITE_ID, cql.WRITE_ID) if table == cql.ATTEMPTS else ("version", cql.WRITE_ID)
+        found = cql.select(table, ("version", cql.WRITE_ID), tuple(cql.KEYS[table]))
+        return session.settled(
+            lambda: session.conditional([session.bound(text, values)]),
+            lambda: rows.told(session.serial(found, key), write_id, before),
+        )
 
-        def took_place() -> bool | None:
-            return rows.told(session.serial(cql.select(table, versions, tuple(cql.KEYS[table])), key), write_id, before)
-
-        return session.settled(lambda: session.conditional([session.bound(text, values)]), took_place)
-
-    def _marked(self, key: ContextKey, at: datetime, work: Callable[[], ResultT]) -> ResultT:
+    def _marked(self, key: ContextKey, at: datetime, work: Callable[[], bool]) -> bool:
         """`work` between two marks: one for whoever is killed, one for a fold that was in between.
 
         Nothing is said by the second where `work` did nothing.
         """
-        self._mark_one(key, at)
+        self._mark([key], at)
         done = work()
         if done:
-            self._mark_one(key, at)
+            self._mark([key], at)
         return done
 
-    def _mark_one(self, key: ContextKey, at: datetime) -> None:
-        """One more reason to fold the context."""
+    def _mark(self, keys: Sequence[ContextKey], at: datetime) -> None:
+        """One more reason to fold each of one learner's contexts."""
+        user_id = keys[0].user_id
 
         def attempt() -> bool | None:
-            marks = rows.look([key.user_id])[key.user_id]
-            return rows.Writing({}, marks).write(reasons={key: at}) or None
+            marks = rows.look([user_id])[user_id]
+            return rows.Writing({}, marks).write(reasons=dict.fromkeys(keys, at)) or None
 
-        rows.again(key.user_id, attempt)
+        rows.again(user_id, attempt)
 
     # --- outbox --------------------------------------------------------------------------------------------------
 
@@ -297,7 +330,7 @@ class FoldTables:
             session.conditional([session.bound(text, values)])
             (kept,) = session.run(cql.select("outbox", _OUTBOX, ("id",)), (event.id,))
             if kept[4] is None:
-                session.run(cql.insert("outbox_waiting", _WAITING), (_bucket(event.id), kept[3], event.id))
+                session.run(cql.insert("outbox_waiting", _WAITING), (queue.outbox_bucket(event.id), kept[3], event.id))
 
     def _no_longer_waiting(self, row: Sequence[Any]) -> tuple[str, Sequence[Any]]:
         return f"DELETE FROM {cql.table('outbox_waiting')} WHERE {cql.matches(_WAITING)}", row
@@ -308,10 +341,6 @@ def _seen(attempt: Attempt, agg: ActivityAgg | None) -> bool:
     facts = agg.agg_details.get(attempt.key.content_id, {}) if agg else {}
     told = (attempt.attempt_id, to_epoch_ms(attempt.last_attempted_on), attempt.total_score)
     return told in [(one["attemptId"], one["lastAttemptedOn"], one["score"]) for one in facts.get("tries", ())]
-
-
-def _bucket(event_id: str) -> int:
-    return zlib.crc32(event_id.encode()) % OUTBOX_BUCKETS
 
 
 def _event(row: Sequence[Any]) -> OutboxEvent:

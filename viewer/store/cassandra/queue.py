@@ -5,7 +5,8 @@ looked at again: the sweep keeps its place, and passes a minute once every entry
 writer can still be between its entry and its mark.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -41,7 +42,7 @@ class Entry:
         return mark.slot == self.slot or mark.not_before is None or mark.not_before <= now
 
 
-def entries_of(marks: dict[ContextKey, Mark]) -> list[Entry]:
+def entries_of(marks: Mapping[ContextKey, Mark]) -> list[Entry]:
     """The lines under which a sweep looks for these marks."""
     return [Entry(mark.slot, key, mark.born) for key, mark in marks.items()]
 
@@ -124,10 +125,13 @@ def watermark(name: str) -> datetime | None:
     return codec.time(found[0][0]) if found else None
 
 
-def set_watermark(name: str, at: datetime) -> None:
-    """Keeps how far the job got. Written with its own value as its write time: an earlier one never wins."""
+def set_watermark(name: str, at: datetime, over: int = 0) -> None:
+    """Keeps how far the job got. Written with its own value as its write time: an earlier one never wins.
+
+    over: the write time of what it replaces all the same.
+    """
     text = f"{cql.insert('watermarks', ('name', 'at'))} USING TIMESTAMP ?"
-    session.run(text, (name, at, to_epoch_ms(at) * 1000))
+    session.run(text, (name, at, max(to_epoch_ms(at) * 1000, over + 1)))
 
 
 def _place() -> int | None:
@@ -144,6 +148,11 @@ def ensure_place() -> None:
     """Sees to it, once in a process, that the sweep has a place before the first entry is written."""
     if _place() is None:
         set_watermark(PLACE, from_epoch_ms((current_slot() - 10) * SLOT_SECONDS * 1000))
+
+
+def outbox_bucket(event_id: str) -> int:
+    """The part of the waiting events that this one is in, 0-15."""
+    return zlib.crc32(event_id.encode()) % BUCKETS
 
 
 def waiting(collection_id: str) -> Iterator[ContextKey]:

@@ -150,16 +150,15 @@ def streamed(text: str, values: Values) -> Iterator[Any]:
     return rows()
 
 
-def walked(table: str, column: str, after: str | None, limit: int) -> list[str]:
-    """The next partitions of a table in the order of the ring: the one statement that names no partition.
+def ringed(table: str, column: str, after: str | None, limit: int) -> list[tuple[int, str]]:
+    """The next partitions of a table in the order of the ring, each with its place: what names no partition.
 
     For commands that walk every learner; one page of keys, never rows.
     """
-    name = f"{settings.CASSANDRA_KEYSPACE}.{table}"
+    text = f"SELECT DISTINCT token({column}), {column} FROM {settings.CASSANDRA_KEYSPACE}.{table}"
     if after is None:
-        return [row[0] for row in run(f"SELECT DISTINCT {column} FROM {name} LIMIT ?", (limit,))]
-    text = f"SELECT DISTINCT {column} FROM {name} WHERE token({column}) > token(?) LIMIT ?"
-    return [row[0] for row in run(text, (after, limit))]
+        return [tuple(row) for row in run(f"{text} LIMIT ?", (limit,))]
+    return [tuple(row) for row in run(f"{text} WHERE token({column}) > token(?) LIMIT ?", (after, limit))]
 
 
 def conditional(statements: Sequence[BoundStatement]) -> bool:

@@ -13,6 +13,7 @@ from viewer.store import batch, imports
 from viewer.store.cassandra import codec, cql, queue, rows, session
 from viewer.store.cassandra.folds import FoldTables
 from viewer.store.cassandra.marks import Mark, Marks, current_slot, slot_of
+from viewer.store.cassandra.moving import MovingTables
 from viewer.store.cassandra.session import available
 from viewer.store.codec import AGG_KEY, agg_key_values
 from viewer.store.port import Applied, ImportBatch
@@ -20,7 +21,7 @@ from viewer.store.port import Applied, ImportBatch
 LEARNERS = 100  # learners looked at in one page of a walk
 
 
-class CassandraStore(FoldTables):
+class CassandraStore(FoldTables, MovingTables):
     """Implements `viewer.store.port.Store`."""
 
     # --- events ------------------------------------------------------------------------------------------------
@@ -76,8 +77,8 @@ class CassandraStore(FoldTables):
 
     def _import(self, user_id: str, given: ImportBatch) -> int:
         count = rows.again(user_id, lambda: self._import_consumption(user_id, given)) if given.rows else 0
-        for attempt in given.attempts:
-            count += self._keep_attempt(attempt, given.at) is Outcome.APPLIED
+        if given.attempts:
+            count += self._keep_attempts(given.attempts, given.at).count(Outcome.APPLIED)
         for agg in imports.aggs_of(given):
             count += self._merge_agg(agg, given.at)
         for enrolment in given.enrolments:
@@ -113,14 +114,6 @@ class CassandraStore(FoldTables):
             found = [codec.attempt_from(row) for part in session.each(calls) for row in part]
         return sorted(found, key=lambda attempt: (attempt.key, attempt.attempt_id))
 
-    def aggs(self, keys: Sequence[ContextKey]) -> dict[ContextKey, ActivityAgg]:
-        """See the port."""
-        text = cql.select(cql.AGGS, codec.AGG, AGG_KEY)
-        with available():
-            parts = session.each([(text, agg_key_values(key)) for key in sorted(set(keys))])
-            found = [codec.agg_from(row) for part in parts for row in part]
-        return {agg.key: agg for agg in found}
-
     def contexts(self, user_id: str) -> list[ContextKey]:
         """See the port."""
         with available():
@@ -138,7 +131,7 @@ class CassandraStore(FoldTables):
                 found = [key for key in self._contexts(after.user_id) if key > after]
             user_id = after.user_id if after is not None else None
             while len(found) < limit:
-                learners = session.walked("user_contexts", "userid", user_id, LEARNERS)
+                learners = [learner for _, learner in session.ringed("user_contexts", "userid", user_id, LEARNERS)]
                 text = cql.select("user_contexts", cql.CONTEXT, ("userid",))
                 for part in session.each([(text, (learner,)) for learner in learners]):
                     found += sorted(ContextKey(*row) for row in part)
@@ -176,7 +169,7 @@ class CassandraStore(FoldTables):
     def mark(self, key: ContextKey, at: datetime) -> None:
         """See the port."""
         with available():
-            self._mark_one(key, at)
+            self._mark([key], at)
 
     def clear_mark(self, mark: StaleMark) -> bool:
         """See the port."""

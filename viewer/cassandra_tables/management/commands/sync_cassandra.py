@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from cassandra.cluster import NoHostAvailable
 from django.conf import settings
-from django.db import connections
+from django.core.management import CommandError
 from django_cassandra_engine.management.commands.sync_cassandra import Command as EngineCommand
 
-from viewer.cassandra_tables import schema
+from viewer.cassandra_tables import schema, state
+from viewer.store.cassandra.session import session
 
 
 class Command(EngineCommand):
@@ -15,8 +17,13 @@ class Command(EngineCommand):
     help = "Makes the Cassandra keyspace, types and tables, adds new columns, and runs the numbered .cql files once."
 
     def handle(self, **options: Any) -> None:
-        """Runs it."""
-        super().handle(**options)
-        session = connections[settings.CASSANDRA].connection.session
-        for name in schema.run(session, settings.CASSANDRA_KEYSPACE):
-            self.stdout.write(f"Ran {name}")
+        """Runs it; says aloud what would lose acknowledged writes."""
+        try:
+            super().handle(**options)
+            for name in schema.run(session(), settings.CASSANDRA_KEYSPACE):
+                self.stdout.write(f"Ran {name}")
+            for found in state.check_durability(None, databases=[settings.CASSANDRA]):
+                self.stderr.write(self.style.WARNING(f"WARNING: {found.msg} {found.hint}"))
+        except NoHostAvailable:
+            where = ", ".join(settings.CASSANDRA_HOSTS)
+            raise CommandError(f"Cassandra does not answer at {where}, port {settings.CASSANDRA_PORT}") from None

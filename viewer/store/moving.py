@@ -1,0 +1,184 @@
+"""The SQL store as a whole: its learners one after another, everything of one, the outbox and the watermarks.
+
+For commands that move a site from one store to another. The service itself never reads or writes this much.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from common.rows import ContextKey, Provenance, StaleMark
+from viewer.outbox import OutboxEvent
+from viewer.store import codec, imports, sql
+from viewer.store.database import Database, LostRace, available
+from viewer.store.port import LearnerDump, OutboxEntry
+
+_CONTEXT = ("userid", "collectionid", "contextid")
+_MARK = (*_CONTEXT, "token", "marked_at", "not_before")
+_PROVENANCE = ("userid", "id", "action", "state", "recorded_at", "undone_at", "facts")
+_OUTBOX = ("id", "topic", "payload", "created_at", "published_at")
+
+
+def _time(column: Any) -> datetime:
+    """The time in a column that is never empty."""
+    found = codec.from_time(column)
+    assert found is not None
+    return found
+
+
+def _mark_values(mark: StaleMark) -> tuple[Any, ...]:
+    return (*mark.key, mark.token, mark.marked_at, mark.not_before)
+
+
+def _mark_from(columns: Sequence[Any]) -> StaleMark:
+    return StaleMark(ContextKey(*columns[:3]), columns[3], _time(columns[4]), codec.from_time(columns[5]))
+
+
+def _provenance_values(record: Provenance) -> tuple[Any, ...]:
+    facts = codec.to_json(record.facts)
+    return (record.user_id, record.id, record.action, record.state, record.recorded_at, record.undone_at, facts)
+
+
+def _provenance_from(columns: Sequence[Any]) -> Provenance:
+    user_id, record_id, action, state, recorded_at, undone_at, facts = columns
+    return Provenance(
+        user_id, record_id, action, state, _time(recorded_at), codec.from_time(undone_at), codec.from_json(facts)
+    )
+
+
+def _entry_values(entry: OutboxEntry) -> tuple[Any, ...]:
+    event, published_at = entry
+    return (event.id, event.topic, codec.to_json(event.payload), event.created_at, published_at)
+
+
+def _entry_from(columns: Sequence[Any]) -> OutboxEntry:
+    event_id, topic, payload, created_at, published_at = columns
+    event = OutboxEvent(event_id, topic, codec.from_json(payload), _time(created_at))
+    return event, codec.from_time(published_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One table of a learner's. field: its name in LearnerDump; owner: the column of the user id.
+
+    `columns` begin with the `key` ones.
+    """
+
+    field: str
+    name: str
+    owner: str
+    key: Sequence[str]
+    columns: Sequence[str]
+    encode: Callable[[Any], tuple[Any, ...]]
+    decode: Callable[[Sequence[Any]], Any]
+
+
+def _part(field: str, table: imports.Table, owner: str) -> _Part:
+    return _Part(field, table.name, owner, table.key, table.columns, table.encode, table.decode)
+
+
+_PARTS = (
+    _part("rows", imports.CONSUMPTION, "userid"),
+    _part("attempts", imports.ATTEMPTS, "user_id"),
+    _part("aggs", imports.AGGS, "user_id"),
+    _part("enrolments", imports.ENROLMENTS, "userid"),
+    _Part("contexts", "user_contexts", "userid", _CONTEXT, _CONTEXT, tuple, lambda columns: ContextKey(*columns)),
+    _Part("marks", "stale_marks", "userid", _CONTEXT, _MARK, _mark_values, _mark_from),
+    _Part("provenance", "provenance", "userid", _PROVENANCE[:2], _PROVENANCE, _provenance_values, _provenance_from),
+)
+
+
+class MovingTables:
+    """The port's methods for moving, on one database."""
+
+    _db: Database
+
+    def learners_after(self, after: str | None, limit: int) -> list[str]:
+        """See the port. Each table is cut to a page first, so that it is read along its index."""
+        behind = "true" if after is None else "{owner} > %s"
+        branch = (
+            "SELECT * FROM (SELECT DISTINCT {owner} AS learner FROM {name}"
+            f" WHERE {behind} ORDER BY 1 LIMIT %s) AS of_{{name}}"
+        )
+        branches = [branch.format(owner=part.owner, name=part.name) for part in _PARTS]
+        values = [limit] if after is None else [after, limit]
+        with available():
+            found = self._db.all(" UNION ".join(branches) + " ORDER BY 1 LIMIT %s", [*values * len(branches), limit])
+        return [learner for (learner,) in found]
+
+    def dump(self, user_id: str) -> LearnerDump:
+        """See the port."""
+        with available():
+            return LearnerDump(user_id, **{part.field: self._dumped(part, user_id) for part in _PARTS})
+
+    def _dumped(self, part: _Part, user_id: str) -> tuple[Any, ...]:
+        """The learner's rows in this table by key; sorted here, because databases sort text each in their own way."""
+        found = self._db.all(sql.select(part.name, part.columns, f"{part.owner} = %s"), [user_id])
+        return tuple(part.decode(row) for row in sorted(found, key=lambda row: tuple(row[: len(part.key)])))
+
+    def load(self, dump: LearnerDump) -> None:
+        """See the port."""
+        self._db.retried(lambda: self._load(dump))
+
+    def _load(self, dump: LearnerDump) -> None:
+        self._unlist(dump.user_id)
+        for part in _PARTS:
+            self._db.execute(f"DELETE FROM {part.name} WHERE {part.owner} = %s", [dump.user_id])
+            if rows := getattr(dump, part.field):
+                insert = sql.insert_new(self._db.dialect, part.name, part.columns, part.key)
+                if self._db.many(insert, [part.encode(row) for row in rows]) < len(rows):
+                    raise LostRace
+        imports.save_by_batch(self._db, dump.enrolments)
+
+    def _unlist(self, user_id: str) -> None:
+        """Takes the learner out of the lists of the batches he is enrolled in: they have no index by learner."""
+        batches = self._db.all("SELECT DISTINCT batchid FROM user_enrolments WHERE userid = %s", [user_id])
+        if batches:
+            self._db.many(
+                "DELETE FROM enrolments_by_batch WHERE batchid = %s AND bucket = %s AND userid = %s",
+                [(batch, imports.bucket(user_id), user_id) for (batch,) in batches],
+            )
+
+    def outbox_after(self, after: str | None, limit: int) -> list[OutboxEntry]:
+        """See the port."""
+        statement = sql.select("outbox", _OUTBOX, "true" if after is None else "id > %s", ("id",)) + " LIMIT %s"
+        with available():
+            found = self._db.all(statement, [limit] if after is None else [after, limit])
+        return [_entry_from(row) for row in found]
+
+    def outbox_entries(self, ids: Sequence[str]) -> list[OutboxEntry]:
+        """See the port."""
+        if not ids:
+            return []
+        statement = sql.select("outbox", _OUTBOX, sql.in_values(("id",), len(ids)))
+        with available():
+            return [_entry_from(row) for row in self._db.all(statement, ids)]
+
+    def load_outbox(self, entries: Sequence[OutboxEntry], gone: Collection[str] = ()) -> None:
+        """See the port."""
+        upsert = sql.upsert(self._db.dialect, "outbox", _OUTBOX, ("id",))
+
+        def load() -> None:
+            if entries:
+                self._db.many(upsert, [_entry_values(entry) for entry in entries])
+            if gone:
+                self._db.many("DELETE FROM outbox WHERE id = %s", [(event_id,) for event_id in gone])
+
+        self._db.retried(load)
+
+    def watermarks(self) -> dict[str, datetime]:
+        """See the port."""
+        with available():
+            found = self._db.all("SELECT name, at FROM watermarks", [])
+        return {name: _time(at) for name, at in found}
+
+    def load_watermarks(self, watermarks: Mapping[str, datetime]) -> None:
+        """See the port."""
+
+        def load() -> None:
+            self._db.execute("DELETE FROM watermarks", [])
+            if watermarks:
+                self._db.many("INSERT INTO watermarks (name, at) VALUES (%s, %s)", list(watermarks.items()))
+
+        self._db.retried(load)

@@ -2,10 +2,12 @@
 
 import logging.config
 import os
+from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_init
 from django.conf import settings
+from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -18,3 +20,17 @@ app.autodiscover_tasks(["viewer"])
 def _one_log_format(**_: object) -> None:
     """Keeps Django's logging: Celery would put its own format over it."""
     logging.config.dictConfig(settings.LOGGING)
+
+
+@worker_process_init.connect
+def _own_connections(**_: object) -> None:
+    """Leaves connections and pools made before the fork to the parent.
+
+    To close them would say goodbye over the parent's own sockets, and a pool's threads were not copied.
+    """
+    for inherited in connections.all(initialized_only=True):
+        if inherited.vendor in {"postgresql", "sqlite"}:  # Cassandra's session sees to itself
+            inherited.connection = None
+        if inherited.vendor == "postgresql":
+            pooled: Any = inherited
+            pooled._connection_pools.clear()

@@ -62,6 +62,7 @@ def prepare() -> None:
     _refuse_taken_port()  # before the first run tells a password that nobody could use
     with _alone():
         call_command("migrate", verbosity=0, interactive=False)
+        _sync_cassandra()
         _first_run()
     _disconnect()
     if settings.VIEWER_AUTH == "off":
@@ -110,6 +111,22 @@ def _alone() -> Iterator[None]:
         yield
 
 
+def _sync_cassandra() -> None:
+    """The tables of a Cassandra store. In a process of its own: the driver's threads must not be in one that forks.
+
+    Raises OperationalError.
+    """
+    if settings.VIEWER_STORE != "cassandra":
+        return
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "sync_cassandra"]
+    ran = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    told = ran.stderr.strip()
+    if ran.returncode:
+        raise OperationalError(told.splitlines()[-1] if told else "sync_cassandra failed")
+    if told:
+        _say(told)
+
+
 def _disconnect() -> None:
     """Gives up what only the preparation needed. A pool keeps threads, and a process with threads should not fork."""
     for used in connections.all(initialized_only=True):
@@ -154,14 +171,23 @@ def server_command() -> list[str]:
 
 
 def worker_command() -> list[str]:
-    """A Celery worker with beat inside: folds what was marked, and sweeps up lost messages. One at a time is enough."""
-    queue = settings.DATA_DIR / "broker"
-    for name in ("queue", "control"):
-        (queue / name).mkdir(parents=True, exist_ok=True)
-    options = ["--pool", "solo", "--concurrency", "1", "--beat", "--schedule", str(settings.DATA_DIR / "beat-schedule")]
-    options += ["--loglevel", "warning", "--without-gossip", "--without-mingle", "--hostname", "viewer@localhost"]
-    # As root Celery warns at every start; whoever runs the service as root knows.
-    python = [sys.executable, "-W", "ignore:You're running the worker"]
+    """A Celery worker that folds what was marked; with beat inside it sweeps up lost messages too.
+
+    On a broker of files one process does it all. On a real one tasks run in forked processes, which is what makes their
+    time limits work. Two workers with beat do no harm: a sweep that comes twice finds nothing the second time.
+    """
+    python = [sys.executable, "-W", "ignore:You're running the worker"]  # whoever runs it as root knows
+    options = ["--queues", ",".join(settings.VIEWER_WORKER_QUEUES)]
+    if settings.CELERY_BROKER_URL.startswith("filesystem"):
+        for name in ("queue", "control"):
+            (settings.DATA_DIR / "broker" / name).mkdir(parents=True, exist_ok=True)
+        options += ["--pool", "solo", "--concurrency", "1", "--hostname", "viewer@localhost"]
+    else:
+        options += ["--pool", "prefork", "--concurrency", str(settings.VIEWER_WORKER_PROCESSES)]
+        options += ["--hostname", f"viewer-{os.getpid()}@%h"]
+    if settings.VIEWER_BEAT:
+        options += ["--beat", "--scheduler", "celery.beat:Scheduler"]  # keeps no file that two workers would share
+    options += ["--loglevel", "warning", "--without-gossip", "--without-mingle"]
     return [*python, "-m", "celery", "--quiet", "-A", "config.celery", "worker", *options]
 
 

@@ -79,7 +79,7 @@ VIEWER_MAX_DETAILS_BYTES = env.integer("VIEWER_MAX_DETAILS_BYTES", 16_384, minim
 DATA_UPLOAD_MAX_MEMORY_SIZE = VIEWER_MAX_BODY_BYTES
 
 # --- where learners' rows live -------------------------------------------------------------------------------
-VIEWER_STORE = env.choice("VIEWER_STORE", "orm", ("orm",))
+VIEWER_STORE = env.choice("VIEWER_STORE", "orm", ("orm", "cassandra"))
 DATABASE_URL = env.secret("DATABASE_URL", f"sqlite:///{DATA_DIR / 'viewer.sqlite3'}")
 
 _SPOKEN = "The store speaks sqlite:/// and postgres://."
@@ -127,7 +127,56 @@ def databases(url: str) -> dict[str, dict[str, Any]]:
 
 
 DATABASES = databases(DATABASE_URL)
+
+# --- Cassandra: learners' rows and aggregates of a country; everything else stays in DATABASE_URL ----------------
+CASSANDRA = "cassandra"  # its alias among DATABASES
+CASSANDRA_HOSTS = env.words("VIEWER_CASSANDRA_HOSTS", ("127.0.0.1",))
+CASSANDRA_PORT = env.integer("VIEWER_CASSANDRA_PORT", 9042, minimum=1, maximum=65535)
+CASSANDRA_KEYSPACE = env.text("VIEWER_CASSANDRA_KEYSPACE", "viewer")
+CASSANDRA_USER = env.text("VIEWER_CASSANDRA_USER")
+CASSANDRA_PASSWORD = env.secret("VIEWER_CASSANDRA_PASSWORD")
+CASSANDRA_REPLICATION = env.text("VIEWER_CASSANDRA_REPLICATION", "3")
+CASSANDRA_CONSISTENCY = env.choice(
+    "VIEWER_CASSANDRA_CONSISTENCY", "local_quorum", ("one", "local_one", "local_quorum", "quorum")
+)
+CASSANDRA_TIMEOUT_MS = env.integer("VIEWER_CASSANDRA_TIMEOUT_MS", 5_000, minimum=100, maximum=60_000)
+if VIEWER_STORE == CASSANDRA:
+    from config import cassandra  # the driver is loaded only where it is used
+
+    CASSANDRA_PROFILE = cassandra.STORE_PROFILE
+    DATABASES[CASSANDRA] = cassandra.database(
+        hosts=CASSANDRA_HOSTS,
+        port=CASSANDRA_PORT,
+        keyspace=CASSANDRA_KEYSPACE,
+        replication=CASSANDRA_REPLICATION,
+        consistency=CASSANDRA_CONSISTENCY,
+        timeout_ms=CASSANDRA_TIMEOUT_MS,
+        login=(CASSANDRA_USER, CASSANDRA_PASSWORD),
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: the status map, locks that save work ----------------------------------------------------------------
+REDIS_URL = env.secret("REDIS_URL")
+VIEWER_REDIS_TIMEOUT_MS = env.integer("VIEWER_REDIS_TIMEOUT_MS", 250, minimum=10, maximum=10_000)
+VIEWER_STATUS_MAP_HOURS = env.integer("VIEWER_STATUS_MAP_HOURS", 24, minimum=1, maximum=8760)
+
+
+def caches(redis_url: str) -> dict[str, dict[str, Any]]:
+    """`default` on Redis, where there is one. Nothing is tried twice: the status map has to know what failed."""
+    if not redis_url:
+        return {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    seconds = VIEWER_REDIS_TIMEOUT_MS / 1000
+    pool = {"max_connections": SERVER_THREADS + 2, "timeout": seconds, "health_check_interval": 0, "protocol": 2}
+    options = {
+        "CONNECTION_POOL_CLASS": "viewer.statusmap.client.Pool",
+        "CONNECTION_POOL_KWARGS": {**pool, "driver_info": None},
+        "SOCKET_CONNECT_TIMEOUT": seconds,
+        "SOCKET_TIMEOUT": seconds,
+    }
+    return {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url, "OPTIONS": options}}
+
+
+CACHES = caches(REDIS_URL)
 
 # --- what happens after the answer ---------------------------------------------------------------------------
 VIEWER_SWEEP_SECONDS = env.integer("VIEWER_SWEEP_SECONDS", 5, minimum=1, maximum=3600)
@@ -135,30 +184,70 @@ VIEWER_UNKNOWN_TREE_SECONDS = env.integer("VIEWER_UNKNOWN_TREE_SECONDS", 60, min
 VIEWER_REOPEN_ON_REPUBLISH = env.flag("VIEWER_REOPEN_ON_REPUBLISH", False)
 VIEWER_EVENTS_DIR = Path(env.text("VIEWER_EVENTS_DIR", str(DATA_DIR / "events")))
 VIEWER_WORKER = env.flag("VIEWER_WORKER", True)
+VIEWER_WORKER_QUEUES = env.words("VIEWER_WORKER_QUEUES", ("viewer", "exhaust"))
+VIEWER_WORKER_PROCESSES = env.integer("VIEWER_WORKER_PROCESSES", 1, minimum=1, maximum=64)
+VIEWER_BEAT = env.flag("VIEWER_BEAT", True)
+VIEWER_WAKE_MS = env.integer("VIEWER_WAKE_MS", 50, minimum=0, maximum=10_000)
+VIEWER_TASK_SECONDS = env.integer("VIEWER_TASK_SECONDS", 60, minimum=1, maximum=86_400)
 CELERY_BROKER_URL = env.secret("CELERY_BROKER_URL", "filesystem://")
-_BROKER_DIR = DATA_DIR / "broker"
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    {
+
+
+def broker_options(url: str) -> dict[str, Any]:
+    """What the broker of `url` is to be told. No wait is endless, or a paused one would hold a sender for ever."""
+    scheme = url.split(":", 1)[0]
+    if scheme == "filesystem":
         # No server: messages are files that the worker looks for. What is lost with the folder, the marks bring back.
-        "data_folder_in": str(_BROKER_DIR / "queue"),
-        "data_folder_out": str(_BROKER_DIR / "queue"),
-        "control_folder": str(_BROKER_DIR / "control"),
-        "polling_interval": 0.1,
-    }
-    if CELERY_BROKER_URL.startswith("filesystem")
-    else {}
-)
-CELERY_BROKER_CONNECTION_TIMEOUT = 1  # s; a learner's answer waits no longer for a broker that is not there
+        folder = DATA_DIR / "broker"
+        return {
+            "data_folder_in": str(folder / "queue"),
+            "data_folder_out": str(folder / "queue"),
+            "control_folder": str(folder / "control"),
+            "polling_interval": 0.1,
+        }
+    if scheme in {"redis", "rediss"}:
+        # visibility_timeout: when what a dead worker had in hand is given to another; longer than any task runs, and
+        # no learner waits for it, because the sweep comes first.
+        return {
+            "socket_connect_timeout": 1,
+            "socket_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "visibility_timeout": max(3600, 2 * VIEWER_TASK_SECONDS),
+        }
+    if scheme in {"amqp", "amqps", "pyamqp"}:
+        # Confirmed: one more round trip for up to 100 learners, on nobody's request, and a broker that has stopped is
+        # noticed and told instead of filling the socket's buffer.
+        return {"confirm_publish": True, "write_timeout": 5}
+    return {}
+
+
+CELERY_BROKER_TRANSPORT_OPTIONS = broker_options(CELERY_BROKER_URL)
+CELERY_BROKER_CONNECTION_TIMEOUT = 1  # s
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker as long as it takes
+CELERY_BROKER_HEARTBEAT = 10  # s; amqp: a worker notices within two of them that its broker is gone without a word
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "viewer"
+CELERY_TASK_DEFAULT_DELIVERY_MODE = "transient"  # the store's marks outlive the broker; its messages need not
+CELERY_TASK_ROUTES = {"exhaust.*": {"queue": "exhaust"}}  # a report of an hour holds up no learner's progress
+CELERY_TASK_SOFT_TIME_LIMIT = VIEWER_TASK_SECONDS
+CELERY_TASK_TIME_LIMIT = VIEWER_TASK_SECONDS + 15
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = False  # the mark brings the work back; the message may have killed the worker
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 30  # s; a busy machine forks slowly
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
+# Beat keeps one connection and renews it only to try again; it waits for an answer (amqp) 5 s and no longer.
+_SWEEP = {
+    "expires": VIEWER_SWEEP_SECONDS,
+    "confirm_timeout": 5,
+    "retry": True,
+    "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 1},
+}
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "viewer.sweep", "schedule": VIEWER_SWEEP_SECONDS, "options": {"expires": VIEWER_SWEEP_SECONDS}},
+    "sweep": {"task": "viewer.sweep", "schedule": VIEWER_SWEEP_SECONDS, "options": _SWEEP},
 }
 
 # --- Django ------------------------------------------------------------------------------------------------------
@@ -179,6 +268,10 @@ INSTALLED_APPS = [
     "summaries",
     "exhaust",
 ]
+if VIEWER_STORE == CASSANDRA:
+    # First, so that its sync_cassandra is the one that runs.
+    INSTALLED_APPS = ["viewer.cassandra_tables", "django_cassandra_engine", *INSTALLED_APPS]
+    MIGRATION_MODULES = {"cassandra_tables": None}
 
 MIDDLEWARE = [
     "common.middleware.RequestLog",
@@ -265,5 +358,6 @@ LOGGING = {
         # Tasks log one line of their own, and "no hostname" is what a broker of files looks like.
         "celery": {"level": "WARNING"},
         "kombu.connection": {"level": "ERROR"},
+        "cassandra": {"level": "WARNING"},
     },
 }

@@ -79,6 +79,12 @@ def _cassandra() -> Iterator[None]:
     session.session().execute(f"DROP KEYSPACE {settings.CASSANDRA_KEYSPACE}", timeout=60)
 
 
+@pytest.fixture(params=("sqlite", "postgres"))
+def sql_store(request: pytest.FixtureRequest, _databases: None) -> OrmStore:
+    """The SQL store on each database, in the tests' own process: for what a test asks the database itself."""
+    return OrmStore(using={"sqlite": "default", "postgres": "postgres"}[request.param])
+
+
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, _databases: None) -> Store:
     """The store on each database, in the tests' own process."""

@@ -6,10 +6,12 @@ rows, and the loser reads again.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 from django.conf import settings
@@ -18,8 +20,8 @@ from catalogue import api as catalogue
 from common import timestamps
 from common.errors import Unavailable
 from common.rows import ContextKey, StaleMark
-from viewer import outbox, progress
-from viewer.store import get_store
+from viewer import outbox, progress, turns
+from viewer.store import Fold, get_store
 
 ResultT = TypeVar("ResultT")
 logger = logging.getLogger("viewer.aggregator")
@@ -27,6 +29,7 @@ MAX_TRIES = 8
 REPUBLISHED = "republished"
 LOOK_BACK = timedelta(minutes=10)  # longer than any load takes
 _republished: dict[str, datetime] = {}
+TOGETHER = 50  # learners folded in one go
 INLINE_LIMIT = 50  # contexts a read folds before it answers; the worker takes the rest
 
 
@@ -36,7 +39,8 @@ class Tally:
 
     folded: contexts read and added up; saved: those that had changed; completed: enrolments it completed; waiting:
     contexts whose tree is not known yet; retired: marks dropped with their retired collection; busy: given up for now;
-    failed: contexts that could not be folded, which are tried again later.
+    failed: contexts that could not be folded, which are tried again later; left: learners left to the worker that folds
+    them already; again: learners whose marks came faster than one run may fold them.
     """
 
     folded: int = 0
@@ -46,6 +50,8 @@ class Tally:
     retired: int = 0
     busy: int = 0
     failed: int = 0
+    left: int = 0
+    again: int = 0
 
     def add(self, other: "Tally") -> None:
         """Counts `other` in."""
@@ -56,20 +62,113 @@ class Tally:
         self.retired += other.retired
         self.busy += other.busy
         self.failed += other.failed
+        self.left += other.left
+        self.again += other.again
+
+
+def fold_learners(user_ids: Sequence[str], until: float) -> tuple[Tally, list[str]]:
+    """Folds these learners; what that did, and who needs another run.
+
+    Those are whom it did not come to by `until` (monotonic s), and who has new marks all the time. One whose fold fails
+    is counted and stops nobody else.
+    """
+    tally = Tally()
+    later: list[str] = []
+    for place in range(0, len(user_ids), TOGETHER):
+        if time.monotonic() >= until:
+            return tally, [*later, *user_ids[place:]]
+        later += _fold_in_turns(user_ids[place : place + TOGETHER], timestamps.now(), tally)
+    return tally, later
 
 
 def fold_learner(user_id: str, now: datetime) -> Tally:
     """Folds every marked context of one learner until none is marked or nothing more can be done now."""
     tally = Tally()
-    seen: set[tuple[ContextKey, int]] = set()
-    for _ in range(MAX_TRIES):
-        marks = [mark for mark in get_store().marks(user_id) if (mark.key, mark.token) not in seen]
-        if not marks:
-            break
-        for mark in marks:
-            seen.add((mark.key, mark.token))
-            tally.add(_served(mark, now))
+    _fold_in_turns([user_id], now, tally)
     return tally
+
+
+def _fold_in_turns(
+    user_ids: Sequence[str], now: datetime, tally: Tally, wanted: Callable[[StaleMark], bool] = lambda _: True
+) -> list[str]:
+    """Folds the wanted marks of these learners, each once, but for those another worker is at; who has ever new ones.
+
+    Marks are looked for without a turn before and after each: who came during the turn was sent away, and the mark it
+    came for may be newer than the last look within.
+    """
+    seen: set[tuple[ContextKey, int]] = set()
+
+    def due(of: Sequence[str]) -> list[StaleMark]:
+        return [mark for mark in get_store().marks_of(of) if (mark.key, mark.token) not in seen and wanted(mark)]
+
+    mine = list(user_ids)
+    for _ in range(MAX_TRIES):
+        waiting = list(dict.fromkeys(mark.key.user_id for mark in due(mine)))
+        if not waiting:
+            return []
+        with turns.turns(waiting) as mine:
+            tally.left += len(waiting) - len(mine)
+            marks = due(mine)
+            seen |= {(mark.key, mark.token) for mark in marks}
+            _serve_all(marks, now, tally)
+    tally.again += len(mine)
+    return mine
+
+
+def _serve_all(marks: Sequence[StaleMark], now: datetime, tally: Tally) -> None:
+    """Serves these marks in a few statements for all; what cannot be done with the others is done by itself."""
+    try:
+        served = _serve_together(marks, now)
+    except Unavailable:
+        raise
+    except Exception:
+        logger.warning("folding one by one", exc_info=True)
+        served = {}
+    get_store().clear_marks([mark for mark, one in served.items() if not one.failed])
+    for mark in marks:
+        tally.add(_put_off(mark, served[mark], now) if mark in served else _served(mark, now))
+
+
+def _serve_together(marks: Sequence[StaleMark], now: datetime) -> dict[StaleMark, Tally]:
+    """Folds and saves these contexts in one go; each mark with what its fold did.
+
+    Those are left out whose tree is not known, and all that would change where one was lost to another writer.
+    """
+    store = get_store()
+    sources = store.sources_of([mark.key for mark in marks])
+    # Fresh: what a fold clears may be the very mark that a new tree has caused.
+    tree = cache(partial(catalogue.hierarchy, fresh=True))
+
+    def fold(found: progress.Sources) -> Fold:
+        return _fold(progress.with_hierarchy(found, tree(found.key.collection_id)), now)
+
+    served: dict[StaleMark, Tally] = {}
+    changed: dict[StaleMark, Fold] = {}
+    for mark, found in zip(marks, sources, strict=True):
+        made = _alone(partial(fold, found), None, collection_id=mark.key.collection_id)
+        if made is None:
+            served[mark] = Tally(failed=1)
+        elif made.sources.hierarchy is None and not made.sources.organic:
+            continue
+        elif _says_the_same(made):
+            served[mark] = Tally(folded=1)
+        else:
+            changed[mark] = made
+    if store.save_folds(list(changed.values())):
+        served |= {mark: Tally(folded=1, saved=1, completed=int(one.folded.completed)) for mark, one in changed.items()}
+    return served
+
+
+def _fold(sources: progress.Sources, now: datetime) -> Fold:
+    """What these sources add up to, with the events of a completion."""
+    folded = progress.fold(sources, now, reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
+    events = outbox.completion_events(folded.enrolment, now) if folded.completed and folded.enrolment else []
+    return Fold(sources, folded, events)
+
+
+def _says_the_same(fold: Fold) -> bool:
+    """True where there is nothing to store."""
+    return bool(fold.sources.agg.version) and not fold.folded.completed and _unchanged(fold.sources, fold.folded)
 
 
 def fold_pending(keys: Iterable[ContextKey], now: datetime) -> None:
@@ -83,14 +182,23 @@ def fold_pending(keys: Iterable[ContextKey], now: datetime) -> None:
         return
     user_id = next(iter(wanted)).user_id
     marks = [mark for mark in get_store().marks(user_id) if mark.key in wanted]
-    due = [mark for mark in marks if mark.not_before is None or mark.not_before <= now]
+    due = [mark for mark in marks if _is_due(mark, now)]
     for mark in sorted(due, key=lambda mark: mark.marked_at)[:INLINE_LIMIT]:
         _served(mark, now)
+
+
+def _is_due(mark: StaleMark, now: datetime) -> bool:
+    return mark.not_before is None or mark.not_before <= now
 
 
 def _served(mark: StaleMark, now: datetime) -> Tally:
     """What serving the mark did; a context that cannot be folded is put off, and stops nobody else."""
     tally = _alone(lambda: serve(mark, now), Tally(failed=1), collection_id=mark.key.collection_id)
+    return _put_off(mark, tally, now)
+
+
+def _put_off(mark: StaleMark, tally: Tally, now: datetime) -> Tally:
+    """`tally`; the mark is deferred where it tells of a failure."""
     if tally.failed:
         get_store().defer_mark(mark, now + timedelta(seconds=settings.VIEWER_UNKNOWN_TREE_SECONDS))
     return tally
@@ -135,13 +243,12 @@ def fold_context(key: ContextKey, now: datetime) -> Tally:
         sources = store.sources(key)
         # Fresh: what this fold clears may be the very mark that a new tree has caused.
         sources = progress.with_hierarchy(sources, catalogue.hierarchy(key.collection_id, fresh=True))
-        folded = progress.fold(sources, now, reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
+        fold = _fold(sources, now)
         tally.waiting = int(sources.hierarchy is None and not sources.organic)
-        if sources.agg.version and not folded.completed and _unchanged(sources, folded):
+        if _says_the_same(fold):
             return tally
-        events = outbox.completion_events(folded.enrolment, now) if folded.completed and folded.enrolment else []
-        if store.save_fold(sources, folded, events):
-            tally.saved, tally.completed = 1, int(folded.completed)
+        if store.save_fold(sources, fold.folded, fold.events):
+            tally.saved, tally.completed = 1, int(fold.folded.completed)
             return tally
     logger.warning("context is too busy to fold", extra={"collection_id": key.collection_id})
     tally.busy = 1
@@ -212,12 +319,19 @@ def _mark_enrolments(collection_id: str, now: datetime) -> int:
     return count
 
 
-def sweep(limit: int, older_than: timedelta) -> Tally:
-    """Serves the oldest marks, whatever became of their messages: at most `limit` of them."""
+def sweep(limit: int, older_than: timedelta, until: float = math.inf) -> Tally:
+    """Serves the learners of the `limit` oldest marks, whatever became of their messages.
+
+    until: monotonic s after which no further learner is taken up; the next sweep goes on there.
+    """
     now = timestamps.now()
-    until = now - older_than
-    _alone(lambda: mark_republished(until), 0)
+    before = now - older_than
+    _alone(lambda: mark_republished(before), 0)
     tally = Tally()
-    for mark in get_store().oldest_marks(limit, before=until + timedelta(milliseconds=1), now=now):
-        tally.add(_served(mark, now))
+    oldest = get_store().oldest_marks(limit, before=before + timedelta(milliseconds=1), now=now)
+    user_ids = list(dict.fromkeys(mark.key.user_id for mark in oldest))
+    for place in range(0, len(user_ids), TOGETHER):
+        if time.monotonic() >= until:
+            break
+        _fold_in_turns(user_ids[place : place + TOGETHER], now, tally, partial(_is_due, now=now))
     return tally

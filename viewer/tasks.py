@@ -10,38 +10,40 @@ from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
-from kombu.exceptions import OperationalError
 
 from common import timestamps
-from viewer import aggregator, publisher
+from viewer import aggregator, publisher, statusmap, waking
 
 logger = logging.getLogger("viewer.tasks")
 SWEEP_LIMIT = 1000
 
 
-@shared_task(name="viewer.aggregate")
-def aggregate(user_id: str) -> None:
-    """Folds every marked context of one learner and publishes what that completed."""
+wake = waking.wake  # the name by which services ask for a task
+
+
+@shared_task(name=waking.TASK)
+def aggregate(user_ids: list[str]) -> None:
+    """Folds every marked context of these learners and publishes what that completed."""
     began = time.perf_counter()
-    tally = aggregator.fold_learner(user_id, timestamps.now())
+    tally, later = aggregator.fold_learners(user_ids, until=_until())
+    for user_id in later:
+        wake(user_id)
     # Always: the completion may have been folded by a read that came before this task.
-    _log("aggregate", began, **asdict(tally), published=publisher.publish_waiting())
+    _log("aggregate", began, learners=len(user_ids), **asdict(tally), published=publisher.publish_waiting())
 
 
 @shared_task(name="viewer.sweep")
 def sweep() -> None:
     """Serves marks whose messages were lost, and publishes events that a killed worker left behind."""
     began = time.perf_counter()
-    tally = aggregator.sweep(SWEEP_LIMIT, timedelta(seconds=settings.VIEWER_SWEEP_SECONDS))
+    statusmap.heal(timestamps.now())
+    tally = aggregator.sweep(SWEEP_LIMIT, timedelta(seconds=settings.VIEWER_SWEEP_SECONDS), until=_until())
     _log("sweep", began, **asdict(tally), published=publisher.publish_waiting())
 
 
-def wake(user_id: str) -> None:
-    """Asks a worker to fold this learner. Never fails a request: without a broker the sweep finds the mark."""
-    try:
-        aggregate.apply_async(args=(user_id,), retry=False)
-    except (OperationalError, OSError) as error:
-        logger.warning("broker unavailable", extra={"error": str(error)})
+def _until() -> float:
+    """When a run takes up no further learner, in monotonic seconds: in time for the one in hand and for publishing."""
+    return time.monotonic() + settings.VIEWER_TASK_SECONDS / 2
 
 
 def _log(task: str, began: float, **counts: int) -> None:

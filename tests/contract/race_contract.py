@@ -19,7 +19,8 @@ from tests.contract.store_contract import SAME_STORE, THREADS, applied, events, 
 from tests.viewer.events import at, view
 from viewer import progress
 from viewer.lifecycle import Outcome, Verb, ViewEvent
-from viewer.store.port import ImportBatch, Store
+from viewer.outbox import OutboxEvent
+from viewer.store.port import Fold, ImportBatch, Store
 
 Learner = Callable[..., str]
 SECONDS = 2.0  # how long a race is run
@@ -296,6 +297,75 @@ class FoldRaceContract:
 
         turns = together(*map(until_the_end, (folds, imports, imports, enrolments, views)))
         assert all(turns), "each had its turn"
+
+
+class TogetherContract:
+    """Many contexts of many learners at once: the same as one by one."""
+
+    def test_sources_and_marks_of_many_are_those_of_each(self, store: Store, learner: Learner) -> None:
+        keys = [key_of(learner(), content) for content in ("do_1", "do_2", "do_3")]
+        for key in keys[:2]:
+            enrol(store, key)
+            applied(store, key, view(Verb.END, force=True))
+            store.save_attempts([attempt(key, 1)], at(1))
+        assert serve(store, keys[1])
+        store.mark(keys[1].context, at(2))
+        contexts = [keys[2].context, keys[0].context, keys[1].context]
+        assert store.sources_of(contexts) == [store.sources(key) for key in contexts]
+        users = [key.user_id for key in keys]
+        assert store.marks_of(users) == sorted(
+            (mark for user_id in users for mark in store.marks(user_id)), key=lambda mark: mark.key
+        )
+        assert (store.sources_of([]), store.marks_of([])) == ([], [])
+
+    def test_many_folds_are_stored_as_each_would_be(self, store: Store, learner: Learner) -> None:
+        keys = [RowKey(learner(), "class-1-maths", learner("batch"), "do_1") for _ in range(5)]
+        folds = []
+        for number, key in enumerate(keys):
+            enrolment = enrol(store, key)
+            applied(store, key, view(Verb.END, force=True))
+            if number % 2:
+                assert serve(store, key)
+                applied(store, key._replace(content_id="do_2"), view(Verb.START))
+            sources = store.sources(key.context)
+            made = progress.fold(sources, at(5))
+            changed = replace(enrolment, progress=number, version=2)
+            event = OutboxEvent(f"{key.user_id}:done", "test", {"n": number}, at(5))
+            folds.append(Fold(sources, replace(made, enrolment=changed), [event]))
+        assert store.save_folds(folds)
+        aggs = store.aggs([key.context for key in keys])
+        for fold in folds:
+            context = fold.sources.key
+            assert aggs[context] == fold.folded.agg
+            assert store.enrolment(context) == fold.folded.enrolment
+            assert len(list(store.batch_enrolments(context.context_id))) == 1
+        ids = {event.id for event in store.unpublished(100_000)}
+        assert ids >= {fold.events[0].id for fold in folds}
+        store.mark_published(sorted(ids), at(6))
+        assert not store.save_folds(folds)
+        assert store.save_folds([])
+
+    def test_one_lost_fold_leaves_all_to_be_folded_one_by_one(self, store: Store, learner: Learner) -> None:
+        keys = [key_of(learner()) for _ in range(3)]
+        for key in keys:
+            applied(store, key, view(Verb.END, force=True))
+        folds = [Fold(found, progress.fold(found, at(1))) for found in store.sources_of([key.context for key in keys])]
+        assert serve(store, keys[1])
+        assert not store.save_folds(folds)
+        for key in keys:
+            serve(store, key)
+        aggs = store.aggs([key.context for key in keys])
+        assert [aggs[key.context].content_status for key in keys] == [{key.content_id: 2} for key in keys]
+
+    def test_marks_with_a_new_reason_stay_when_many_are_cleared(self, store: Store, learner: Learner) -> None:
+        keys = [key_of(learner()) for _ in range(3)]
+        for key in keys:
+            store.mark(key.context, at(0))
+        read = store.marks_of([key.user_id for key in keys])
+        store.mark(keys[1].context, at(1))
+        store.clear_marks(read)
+        assert [mark.key for mark in store.marks_of([key.user_id for key in keys])] == [keys[1].context]
+        store.clear_marks([])
 
 
 KEPT_STARTED = {"by": "archive", "status": 1, "progress": 40, "timespent": 100.0, "lastAccessTime": to_epoch_ms(at(0))}

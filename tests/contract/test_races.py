@@ -1,6 +1,6 @@
 """The race contract on SQLite, PostgreSQL and Cassandra: `store` (tests/conftest.py) is the adapter on each."""
 
-from tests.contract.race_contract import FoldRaceContract, MarkRaceContract, ThawContract
+from tests.contract.race_contract import FoldRaceContract, MarkRaceContract, ThawContract, TogetherContract
 
 
 class TestMarkRaces(MarkRaceContract):
@@ -12,4 +12,8 @@ class TestFoldRaces(FoldRaceContract):
 
 
 class TestThaw(ThawContract):
+    """On each database."""
+
+
+class TestTogether(TogetherContract):
     """On each database."""

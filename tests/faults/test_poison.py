@@ -157,7 +157,7 @@ def test_the_task_of_a_learner_serves_his_other_courses_and_publishes(
     other = bad._replace(collection_id=course, context_id=learner("another-batch"))
     assert get_store().save_enrolment(Enrolment(*other, enrolled_date=at(0)), 0, at(0))
     end(other, 1)
-    tasks.aggregate(bad.user_id)
+    tasks.aggregate([bad.user_id])
     assert [mark.key for mark in get_store().marks(bad.user_id)] == [bad]
     assert published(tmp_path, other) == 1
 

@@ -1,7 +1,9 @@
 """Folding what is marked: marks, saves, deferral, races between folds, recompute equals incremental."""
 
+import itertools
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import StringIO
@@ -206,7 +208,7 @@ def test_recompute_equals_incremental_on_random_histories(learner: Learner) -> N
             if dice.random() < 0.3:
                 tried = Attempt(RowKey(*key, content), f"a-{dice.randint(1, 3)}", dice.randint(0, 9), 10, "",
                                 at(minute), at(dice.randint(0, 9)), at(minute))  # fmt: skip
-                get_store().save_attempt(tried, at(minute))
+                get_store().save_attempts([tried], at(minute))
             if dice.random() < 0.5:
                 aggregator.fold_learner(key.user_id, at(minute))
         aggregator.fold_learner(key.user_id, at(99))
@@ -257,3 +259,37 @@ def test_the_sweep_serves_the_oldest_marks_first_and_stops_at_its_limit(learner:
     tally = aggregator.sweep(2, older_than=timestamps.now() - at(-5.5e6))
     assert tally.folded == 2
     assert [bool(get_store().marks(key.user_id)) for key in keys] == [True, False, False]
+
+
+def test_a_run_out_of_time_names_whom_it_did_not_come_to(learner: Learner) -> None:
+    keys = [ContextKey(learner(), "class-1-maths", "batch-1") for _ in range(3)]
+    for key in keys:
+        end(key, LEAVES[0])
+    users = [key.user_id for key in keys]
+    assert aggregator.fold_learners(users, until=time.monotonic() - 1) == (aggregator.Tally(), users)
+    tally, later = aggregator.fold_learners(users, until=time.monotonic() + 60)
+    assert (tally.saved, later) == (3, [])
+
+
+def test_a_learner_with_new_marks_all_the_time_needs_another_run(
+    rahul: ContextKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Restless:
+        """The store, with a learner who goes on while a fold saves."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(get_store(), name)
+
+        def save_folds(self, *given: Any) -> bool:
+            saved = get_store().save_folds(*given)
+            end(rahul, f"do_{next(numbers)}")
+            return saved
+
+    numbers = itertools.count()
+    end(rahul, LEAVES[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(aggregator, "get_store", Restless)
+        tally, later = aggregator.fold_learners([rahul.user_id], until=time.monotonic() + 60)
+    assert (tally.again, later) == (1, [rahul.user_id])
+    assert tally.folded == aggregator.MAX_TRIES
+    assert aggregator.fold_learners([rahul.user_id], until=time.monotonic() + 60)[1] == []

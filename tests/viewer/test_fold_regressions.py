@@ -359,15 +359,15 @@ def test_views_without_an_enrolment_are_folded_too_by_the_first_sweep_after_the_
 
 
 def test_a_republished_tree_marks_every_enrolment_of_a_large_batch_on_each_database(
-    store: OrmStore, key: ContextKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sql_store: OrmStore, key: ContextKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than are fetched at once: marks are written while the batch's list is still being read."""
-    monkeypatch.setattr(aggregator, "get_store", lambda: store)
+    monkeypatch.setattr(aggregator, "get_store", lambda: sql_store)
     load(tmp_path, key, "a", "b")
     aggregator.mark_republished(timestamps.now())
     people = [key._replace(user_id=f"{key.user_id}-{number}") for number in range(1100)]
-    store.import_rows(ImportBatch(at=at(0), enrolments=[Enrolment(*one, enrolled_date=at(0)) for one in people]))
-    with connections[store._db.using].cursor() as cursor:
+    sql_store.import_rows(ImportBatch(at=at(0), enrolments=[Enrolment(*one, enrolled_date=at(0)) for one in people]))
+    with connections[sql_store._db.using].cursor() as cursor:
         cursor.execute("DELETE FROM stale_marks WHERE contextid = %s", [key.context_id])
         load(tmp_path, key, "a")
         assert aggregator.mark_republished(timestamps.now()) == len(people)

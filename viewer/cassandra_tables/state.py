@@ -20,7 +20,7 @@ SAFE_SYNC = frozenset({"batch", "group"})  # commitlog_sync: the log is on the d
 
 
 def readiness() -> str:
-    """ "ok", or what is wrong: for /ready."""
+    """What /ready tells: "ok", or what is wrong."""
     try:
         pending = schema.pending(session(), settings.CASSANDRA_KEYSPACE)
     except (NoHostAvailable, DriverException):

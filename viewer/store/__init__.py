@@ -9,9 +9,9 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from viewer.store.orm import OrmStore
-from viewer.store.port import Applied, ImportBatch, Store
+from viewer.store.port import Applied, Fold, ImportBatch, Store
 
-__all__ = ["Applied", "ImportBatch", "Store", "get_store", "store_named"]
+__all__ = ["Applied", "Fold", "ImportBatch", "Store", "get_store", "store_named"]
 
 
 @cache

@@ -22,9 +22,9 @@ from common.timestamps import to_epoch_ms
 from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
 from viewer.store import batch, codec, imports, sql
 from viewer.store.database import MAX_TRIES, Database, available
-from viewer.store.folds import FoldTables
 from viewer.store.moving import MovingTables
 from viewer.store.port import Applied, ImportBatch
+from viewer.store.together import FoldsTogether
 
 _MARK = ("userid", "collectionid", "contextid", "token", "marked_at", "not_before")
 _BATCH_COLUMNS = (
@@ -40,7 +40,7 @@ _BATCH_COLUMNS = (
 )
 
 
-class OrmStore(FoldTables, MovingTables):
+class OrmStore(FoldsTogether, MovingTables):
     """Implements `viewer.store.port.Store`. `using`: the alias of the database."""
 
     def __init__(self, using: str = "default") -> None:

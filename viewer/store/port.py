@@ -161,6 +161,25 @@ class Store(Protocol):
         """
         ...
 
+    def marks_of(self, user_ids: Sequence[str]) -> list[StaleMark]:
+        """The marks of these learners, by key."""
+        ...
+
+    def sources_of(self, keys: Sequence[ContextKey]) -> list[Sources]:
+        """As `sources`, of many contexts of any learners, in the order of `keys`. On SQL a fixed number of queries."""
+        ...
+
+    def save_folds(self, folds: Sequence["Fold"]) -> bool:
+        """Stores many folds, each as `save_fold` would. False where any of them was not stored: fold each by itself.
+
+        On SQL then none is.
+        """
+        ...
+
+    def clear_marks(self, marks: Sequence[StaleMark]) -> None:
+        """As `clear_mark`, of many marks."""
+        ...
+
     def unpublished(self, limit: int) -> list[OutboxEvent]:
         """At most `limit` events nobody has published yet, oldest first."""
         ...
@@ -219,6 +238,21 @@ class Store(Protocol):
     def load_watermarks(self, watermarks: Mapping[str, datetime]) -> None:
         """Replaces all watermarks by these, earlier ones too. Not to be called while jobs run."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a fold of `sources` says should be stored, and the events that go before it."""
+
+    sources: Sources
+    folded: Folded
+    events: Sequence[OutboxEvent] = ()
+
+    @property
+    def changes_enrolment(self) -> bool:
+        """True where the enrolment is another after this fold."""
+        stored, after = self.sources.enrolment, self.folded.enrolment
+        return stored is not None and after is not None and after is not stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from cassandra import ConsistencyLevel
 
-from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment, RowKey
+from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment, RowKey, StaleMark
 from common.timestamps import to_epoch_ms
 from viewer import merging
 from viewer.lifecycle import Outcome
@@ -24,6 +24,7 @@ from viewer.store.cassandra import codec, cql, queue, rows, session
 from viewer.store.cassandra.marks import BUCKETS
 from viewer.store.cassandra.session import available
 from viewer.store.codec import AGG_KEY, ATTEMPT_KEY, ENROLMENT_KEY, agg_key_values, from_json, to_json
+from viewer.store.port import Fold
 
 _OUTBOX = ("id", "topic", "payload", "created_at", "published_at")
 _WAITING = ("bucket", "created_at", "id")
@@ -45,21 +46,7 @@ class FoldTables:
 
         The aggregate is read first: a row written after it makes the save fail, not go missing.
         """
-        rows_text = cql.select(cql.UCC, codec.CONSUMPTION, cql.CONTEXT)
-        attempts_text = cql.select(cql.ATTEMPTS, codec.ATTEMPT, ("user_id", "collection_id", "context_id"))
-        with available():
-            agg = self._agg(key)
-            reading = session.start(rows_text, key, ConsistencyLevel.LOCAL_SERIAL)
-            attempts, enrolments = session.together(
-                [(attempts_text, key), (cql.select(cql.ENROLMENTS, codec.ENROLMENT, ENROLMENT_KEY), key)]
-            )
-            found = list(reading.result())
-        return Sources(
-            agg=agg or ActivityAgg(key),
-            rows=[codec.consumption_from(row) for row in found],
-            attempts=[codec.attempt_from(row) for row in attempts],
-            enrolment=codec.enrolment_from(enrolments[0]) if enrolments else None,
-        )
+        return self.sources_of([key])[0]
 
     def enrolment(self, key: ContextKey) -> Enrolment | None:
         """See the port."""
@@ -85,6 +72,27 @@ class FoldTables:
                     return False
                 self._list(sources.key)
         return True
+
+    def marks_of(self, user_ids: Sequence[str]) -> list[StaleMark]:
+        """See the port."""
+        with available():
+            found = rows.look(sorted(set(user_ids)))
+        return [mark for _, marks in sorted(found.items()) for mark in marks.told()]
+
+    def sources_of(self, keys: Sequence[ContextKey]) -> list[Sources]:
+        """See the port. All that was asked for is in flight together, each context's aggregate before the rest."""
+        aggs = self.aggs(keys)
+        reads = [call for key in keys for call in _source_calls(key)]
+        with available():
+            found = session.together(reads)
+        each = len(reads) // len(keys) if keys else 1
+        return [
+            _sources(key, aggs.get(key), found[place * each : (place + 1) * each]) for place, key in enumerate(keys)
+        ]
+
+    def save_folds(self, folds: Sequence[Fold]) -> bool:
+        """See the port."""
+        return all(self.save_fold(fold.sources, fold.folded, fold.events) for fold in folds)
 
     def save_enrolment(self, enrolment: Enrolment, expected_version: int, at: datetime) -> bool:
         """See the port."""
@@ -334,6 +342,27 @@ class FoldTables:
 
     def _no_longer_waiting(self, row: Sequence[Any]) -> tuple[str, Sequence[Any]]:
         return f"DELETE FROM {cql.table('outbox_waiting')} WHERE {cql.matches(_WAITING)}", row
+
+
+def _source_calls(key: ContextKey) -> list[session.Call]:
+    """What is read of a context after its aggregate."""
+    attempts = ("user_id", "collection_id", "context_id")
+    return [
+        (cql.select(cql.UCC, codec.CONSUMPTION, cql.CONTEXT), key, ConsistencyLevel.LOCAL_SERIAL),
+        (cql.select(cql.ATTEMPTS, codec.ATTEMPT, attempts), key),
+        (cql.select(cql.ENROLMENTS, codec.ENROLMENT, ENROLMENT_KEY), key),
+    ]
+
+
+def _sources(key: ContextKey, agg: ActivityAgg | None, found: Sequence[Sequence[Any]]) -> Sources:
+    """What `_source_calls` found."""
+    consumption, attempts, enrolments = found
+    return Sources(
+        agg=agg or ActivityAgg(key),
+        rows=[codec.consumption_from(row) for row in consumption],
+        attempts=[codec.attempt_from(row) for row in attempts],
+        enrolment=codec.enrolment_from(enrolments[0]) if enrolments else None,
+    )
 
 
 def _seen(attempt: Attempt, agg: ActivityAgg | None) -> bool:

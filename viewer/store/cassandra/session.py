@@ -26,6 +26,8 @@ logger = logging.getLogger("viewer.store")
 AT_ONCE = 64  # statements in flight for one call
 PAGE = 1000  # rows fetched at a time
 Values = Sequence[Any]
+Call = tuple[str, Values] | tuple[str, Values, int]
+"""A statement and its values, and its consistency where that is another than the configured one."""
 
 
 class UnknownOutcome(Exception):
@@ -124,18 +126,18 @@ def serial(text: str, values: Values) -> list[Any]:
     return run(text, values, ConsistencyLevel.LOCAL_SERIAL)
 
 
-def together(calls: Sequence[tuple[str, Values]]) -> list[list[Any]]:
+def together(calls: Sequence[Call]) -> list[list[Any]]:
     """The rows of each statement, in order; at most AT_ONCE are in flight."""
     return list(each(calls))
 
 
-def each(calls: Iterable[tuple[str, Values]]) -> Iterator[list[Any]]:
+def each(calls: Iterable[Call]) -> Iterator[list[Any]]:
     """As `together`, one by one: holds no more answers than are in flight."""
     waiting: list[ResponseFuture] = []
-    for text, values in calls:
+    for call in calls:
         if len(waiting) >= AT_ONCE:
             yield list(waiting.pop(0).result())
-        waiting.append(start(text, values))
+        waiting.append(start(*call))
     for future in waiting:
         yield list(future.result())
 

@@ -177,6 +177,11 @@ class CassandraStore(FoldTables, MovingTables):
             self._list(mark.key)
             return rows.again(mark.key.user_id, lambda: self._clear(mark))
 
+    def clear_marks(self, marks: Sequence[StaleMark]) -> None:
+        """See the port."""
+        for mark in marks:
+            self.clear_mark(mark)
+
     def _clear(self, mark: StaleMark) -> bool | None:
         """Whether the mark is gone; None where another writer was in between."""
         marks = rows.look([mark.key.user_id])[mark.key.user_id]

@@ -15,7 +15,7 @@ from common.ids import check_id
 from common.rows import ActivityAgg, Attempt, ContextKey, Question, RowKey
 from common.timestamps import to_epoch_ms
 from common.wire import read_fields, to_input
-from viewer import aggregator, assessments, events, progress, services, tasks
+from viewer import aggregator, assessments, events, progress, services, statusmap, tasks
 from viewer.inputs import (
     MAX_ANSWERS,
     AssessmentReadInput,
@@ -68,17 +68,18 @@ def submit(caller: Caller, given: SubmitInput, *, msgid: str | None, fields: dic
     check_size(given)
     repeat = events.call_identity(msgid, fields, now).id if msgid else None
     made = submission(caller, given, Told(now, repeat, None, set()))
-    kept = keep(made.attempts, now)
-    ended = get_store().apply(made.key, made.end)
+    with statusmap.writing([made.key.user_id]) as written:
+        kept = keep(made.attempts, now)
+        ended = get_store().apply(made.key, made.end)
+        written.forget()  # also where nothing was new: what kept it may have died before it told the map
     if kept or ended.new_mark:
         tasks.wake(made.key.user_id)
     return made.key
 
 
 def keep(attempts: Sequence[Attempt], now: datetime) -> bool:
-    """Stores the attempts; False when every one was there already, or a newer account of it was."""
-    store = get_store()
-    return Outcome.APPLIED in [store.save_attempt(attempt, now) for attempt in attempts]
+    """Stores one learner's attempts; False when every one was there already, or a newer account of it was."""
+    return Outcome.APPLIED in get_store().save_attempts(attempts, now)
 
 
 def check_size(given: SubmitInput) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from common import timestamps
 from common.errors import FieldError, InvalidField, MissingField
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Question, RowKey, Status
-from viewer import merging
+from viewer import merging, statusmap
 from viewer.import_columns import ACTIVITY_AGG, ATTEMPT, CONSUMPTION, ENROLMENT, Layout, read_columns
 from viewer.lifecycle import PROGRESS_BEFORE_END, progress_of
 from viewer.store import imports
@@ -391,12 +391,19 @@ class Import:
         if not any(self._waiting.values()):
             self._bytes = 0
         batch = ImportBatch(at=timestamps.now(), **{TARGETS[table].place: rows})  # type: ignore[arg-type]
-        changed = would_change(self._store, batch) if self._dry_run else self._store.import_rows(batch)
+        changed = would_change(self._store, batch) if self._dry_run else self._imported(batch, rows)
         # An enrolment and what it tells of its context are two rows of the store and one line here.
         changed = min(changed, len(rows))
         tally = self.tallies[table]
         tally.changed += changed
         tally.unchanged += len(rows) - changed
+
+    def _imported(self, batch: ImportBatch, rows: Iterable[Row]) -> int:
+        """How many rows the batch changed; the status map forgets its learners, as it knows nothing of merges."""
+        with statusmap.writing({row.key.user_id for row in rows}) as written:
+            changed = self._store.import_rows(batch)
+            written.forget()
+        return changed
 
 
 def would_change(store: Store, batch: ImportBatch) -> int:

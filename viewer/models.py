@@ -199,3 +199,19 @@ class Outbox(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic} {self.id}"
+
+
+class StatusMapState(models.Model):
+    """Whether the status map in Redis may be used. There is at most one row, with the id 1; none: off."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    phase = models.CharField(max_length=16, help_text="off, opening or on")
+    epoch = models.IntegerField(help_text="part of every key; grows when the map is opened")
+    servers = models.JSONField(help_text="identities of the Redis processes that hold it: run id, replication id")
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "status_map"
+
+    def __str__(self) -> str:
+        return f"{self.phase} {self.epoch}"

@@ -14,7 +14,7 @@ from catalogue.hierarchy import Hierarchy
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, Status
 from common.timestamps import from_epoch_ms, to_epoch_ms
 from viewer.merging import ARCHIVE, WHOLE_CONTEXT, earlier, later
-from viewer.scoring import best_scores
+from viewer.scoring import Best, best_scores
 
 # The stamp in agg_last_updated that says that the events of the completion were written.
 COMPLETION_TOLD = "completionTold"
@@ -142,9 +142,8 @@ def content_facts(sources: Sources) -> dict[str, dict[str, Any]]:
     }
 
 
-def _facts(
-    context: ContextKey, content: str, row: Consumption | None, tries: Sequence[Attempt], kept: Mapping[str, Any]
-) -> dict[str, Any]:
+def merged_facts(row: Consumption | None, best: Best | None, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of one content but for its tries, from its row, the best of its attempts and what is kept of it."""
     accessed = later(row.last_access_time if row else None, _time(kept.get("lastAccessTime")))
     status = max(int(row.status) if row else 0, int(kept.get("status") or 0))
     facts: dict[str, Any] = {
@@ -163,32 +162,39 @@ def _facts(
     if row is not None:
         facts |= {"version": row.version, "storedTime": to_epoch_ms(row.last_updated_time)}
         facts["ownCompletedTime"] = _ms(row.own_completed_time)
-    return facts | _scores(context, content, tries, kept)
+    return facts | _scores(best, kept)
 
 
-def _scores(context: ContextKey, content: str, tries: Sequence[Attempt], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """score, max_score, attempts and the attempts themselves; nothing for a content that was never tried."""
-    best = best_scores(tries).get(RowKey(*context, content))
+def _facts(
+    context: ContextKey, content: str, row: Consumption | None, tries: Sequence[Attempt], kept: Mapping[str, Any]
+) -> dict[str, Any]:
+    facts = merged_facts(row, best_scores(tries).get(RowKey(*context, content)), kept)
+    return {**facts, "tries": _tries(tries)} if "score" in facts else facts
+
+
+def _scores(best: Best | None, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """score, max_score and attempts; nothing for a content that was never tried."""
     kept_score = kept.get("score")
     score, max_score = (best.score, best.max_score) if best else (None, None)
     if kept_score is not None and (score is None or kept_score > score):
         score, max_score = float(kept_score), float(kept.get("max_score") or 0.0)
     if score is None:
         return {}
-    return {
-        "score": score,
-        "max_score": max_score,
-        "attempts": max(len(tries), int(kept.get("attempts") or 0)),
-        "tries": [
-            {
-                "attemptId": attempt.attempt_id,
-                "lastAttemptedOn": to_epoch_ms(attempt.last_attempted_on),
-                "score": attempt.total_score,
-                "max_score": attempt.total_max_score,
-            }
-            for attempt in sorted(tries, key=lambda attempt: (attempt.last_attempted_on, attempt.attempt_id))
-        ],
-    }
+    attempts = max(best.attempts if best else 0, int(kept.get("attempts") or 0))
+    return {"score": score, "max_score": max_score, "attempts": attempts}
+
+
+def _tries(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    """Each attempt, the earliest first."""
+    return [
+        {
+            "attemptId": attempt.attempt_id,
+            "lastAttemptedOn": to_epoch_ms(attempt.last_attempted_on),
+            "score": attempt.total_score,
+            "max_score": attempt.total_max_score,
+        }
+        for attempt in sorted(attempts, key=lambda attempt: (attempt.last_attempted_on, attempt.attempt_id))
+    ]
 
 
 # --- counts --------------------------------------------------------------------------------------------------------

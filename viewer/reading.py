@@ -1,15 +1,17 @@
 """What view/read answers: how far a learner is with each content asked for. Reads never write."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from catalogue import api as catalogue
 from common.identity import Caller
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, RowKey
-from viewer import aggregator, progress, services
+from viewer import aggregator, services, statusmap
 from viewer.inputs import ReadInput
+from viewer.progress import Sources
+from viewer.statusmap import Found, Wanted
 from viewer.store import get_store
 
 KeyedT = TypeVar("KeyedT", Consumption, Attempt)
@@ -18,8 +20,9 @@ KeyedT = TypeVar("KeyedT", Consumption, Attempt)
 def read(caller: Caller, given: ReadInput, now: datetime) -> dict[str, Any]:
     """The result of view/read, shaped as the seeds show it and with every field live clients read.
 
-    A context whose mark is pending is folded first, so that this answer and every other one say the same.
-    Cost: four partition reads; for a whole collection also its hierarchy, which is cached.
+    A context that is read from the store and whose mark is pending is folded first, so that this answer and every
+    other one say the same. Cost: one round trip to Redis where the status map knows it all; else four partition
+    reads; for a whole collection also its hierarchy, which is cached.
     """
     user_id, scope = services.read_scope(caller, given)
     return {
@@ -34,30 +37,50 @@ def read(caller: Caller, given: ReadInput, now: datetime) -> dict[str, Any]:
 
 def _contents(keys: Sequence[RowKey], now: datetime) -> list[dict[str, Any]]:
     """Exactly these contents, in this order; what has no row is not started."""
-    contexts = sorted({key.context for key in keys})
-    aggregator.fold_pending(contexts, now)
-    store = get_store()
-    rows, attempts = _by_context(store.rows(keys)), _by_context(store.attempts(keys))
-    aggs = store.aggs(contexts)
-    details = {
-        context: progress.content_facts(
-            progress.Sources(aggs.get(context) or ActivityAgg(context), rows[context], attempts[context])
-        )
-        for context in contexts
-    }
-    by_key = {row.key: row for found in rows.values() for row in found}
-    return [_item(key, by_key.get(key), details[key.context].get(key.content_id)) for key in keys]
+    wanted: dict[ContextKey, list[str]] = {context: [] for context in sorted({key.context for key in keys})}
+    for key in keys:
+        wanted[key.context].append(key.content_id)
+    known = _known(wanted, keys, now)
+    return [_item(key, known[key.context]) for key in keys]
 
 
 def _whole_context(context: ContextKey, now: datetime) -> list[dict[str, Any]]:
     """Every leaf of the collection in course order, then what the learner did beside them."""
-    aggregator.fold_pending([context], now)
-    sources = get_store().sources(context)
-    details = progress.content_facts(sources)
-    rows = {row.key.content_id: row for row in sources.rows}
+    known = _known({context: None}, None, now)[context]
     hierarchy = catalogue.hierarchy(context.collection_id)
-    contents = dict.fromkeys([*(hierarchy.leaves if hierarchy else ()), *details])
-    return [_item(RowKey(*context, content), rows.get(content), details.get(content)) for content in contents]
+    contents = dict.fromkeys([*(hierarchy.leaves if hierarchy else ()), *known.facts])
+    return [_item(RowKey(*context, content), known) for content in contents]
+
+
+def _known(wanted: Wanted, keys: Sequence[RowKey] | None, now: datetime) -> dict[ContextKey, Found]:
+    """What the status map knows of these contexts, and the store of the others. keys: what is asked of them; None: all.
+
+    Where the map knows, nothing is folded before: an answer is made of rows, attempts and kept facts, and a fold
+    changes none of them.
+    """
+    seen = statusmap.look(wanted)
+    missed = [context for context in wanted if context not in seen.found]
+    if not missed:
+        return seen.found
+    aggregator.fold_pending(missed, now)
+    reserved = statusmap.begin_fill(seen, missed)
+    if keys is None or reserved is not None:
+        sources = [get_store().sources(context) for context in missed]
+    else:
+        sources = _sources_of([key for key in keys if key.context in set(missed)], missed)
+    if reserved is not None:
+        statusmap.fill(reserved, sources)
+    return seen.found | {one.key: statusmap.found_in(one) for one in sources}
+
+
+def _sources_of(keys: Sequence[RowKey], contexts: Sequence[ContextKey]) -> list[Sources]:
+    """What the store says of these contents alone; a number of queries that does not grow with the contexts."""
+    store = get_store()
+    rows, attempts = _by_context(store.rows(keys)), _by_context(store.attempts(keys))
+    aggs = store.aggs(contexts)
+    return [
+        Sources(aggs.get(context) or ActivityAgg(context), rows[context], attempts[context]) for context in contexts
+    ]
 
 
 def _by_context(found: Sequence[KeyedT]) -> dict[ContextKey, list[KeyedT]]:
@@ -67,9 +90,9 @@ def _by_context(found: Sequence[KeyedT]) -> dict[ContextKey, list[KeyedT]]:
     return grouped
 
 
-def _item(key: RowKey, row: Consumption | None, facts: Mapping[str, Any] | None) -> dict[str, Any]:
+def _item(key: RowKey, found: Found) -> dict[str, Any]:
     """One content of an answer, zeros and nulls where nothing is known."""
-    known = facts or {}
+    row, known = found.rows.get(key.content_id), found.facts.get(key.content_id, {})
     archived = row is None and known.get("archived", False)
     item = {
         "identifier": key.content_id,

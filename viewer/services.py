@@ -9,7 +9,7 @@ from common.identity import Caller
 from common.ids import check_id
 from common.rows import RowKey
 from modes import instance, rules
-from viewer import events, tasks
+from viewer import events, statusmap, tasks
 from viewer.inputs import MAX_CONTENTS, ReadInput, StartInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
 from viewer.store import get_store
@@ -29,7 +29,9 @@ def record(
     if msgid and event.timespent:
         identity = events.call_identity(msgid, fields, now)
         event = replace(event, identity=identity, repeats_since=now - events.REPEAT_WINDOW)
-    applied = get_store().apply(key, event)
+    with statusmap.writing([key.user_id]) as written:
+        applied = get_store().apply(key, event)
+        written.show([(key, applied)])
     if applied.outcome is Outcome.NOT_STARTED:
         raise not_started(verb, key)
     if applied.new_mark:

@@ -14,10 +14,10 @@ from common.errors import EventConflict, InvalidField, TooMany, ViewerError
 from common.identity import Caller
 from common.rows import AppliedEvent, Attempt, RowKey
 from common.wire import read_fields, to_input
-from viewer import assessing, assessments, events, services, tasks
+from viewer import assessing, assessments, events, services, statusmap, tasks
 from viewer.inputs import MAX_EVENTS, EventHead, SubmitInput, SyncInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
-from viewer.store import get_store
+from viewer.store import Applied, get_store
 
 ASSESS = "assess"
 # Events of the same instant: a start comes before what it starts, an end after what it ends.
@@ -59,11 +59,12 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
     items.sort(key=lambda item: (item.ts, RANK[item.kind], item.place))
     user_id = learner.acts_for(None)
     items = _without_conflicts(items, results, given.events)
-    kept = {item.place for item in items if assessing.keep(item.attempts, now)}
-    of_one_row = Counter(item.key for item in items)
-    applied = get_store().apply_all(
-        user_id, [(item.key, replace(item.event, remember=of_one_row[item.key])) for item in items]
-    )
+    with statusmap.writing([user_id]) as written:
+        kept = _kept(items, now)
+        applied = _applied(user_id, items)
+        written.show(zip((item.key for item in items), applied, strict=True))
+        if any(item.attempts for item in items):
+            written.forget()
     paired = list(zip(items, (one.outcome for one in applied), strict=True))
     if kept or any(outcome is Outcome.APPLIED and item.kind != Verb.UPDATE for item, outcome in paired):
         tasks.wake(user_id)
@@ -71,6 +72,21 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
         told = _of_assess(outcome, kept=item.place in kept) if item.attempts else outcome
         results[item.place] = _result(given.events[item.place], item, told)
     return {"results": results}
+
+
+def _kept(items: list[Item], now: datetime) -> set[int]:
+    """The places of those items that brought an attempt, or an account of one, that was not there."""
+    attempts = [(item.place, attempt) for item in items for attempt in item.attempts]
+    outcomes = get_store().save_attempts([attempt for _, attempt in attempts], now)
+    return {place for (place, _), told in zip(attempts, outcomes, strict=True) if told is Outcome.APPLIED}
+
+
+def _applied(user_id: str, items: list[Item]) -> list[Applied]:
+    """What became of the views, all in one transaction."""
+    of_one_row = Counter(item.key for item in items)
+    return get_store().apply_all(
+        user_id, [(item.key, replace(item.event, remember=of_one_row[item.key])) for item in items]
+    )
 
 
 def _item(learner: Caller, place: int, event: dict[str, Any], now: datetime, reread: set[str]) -> Item:

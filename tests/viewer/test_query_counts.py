@@ -5,20 +5,25 @@ A statement is written as "verb table"; one that also writes the mark and the co
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
+from common import timestamps
 from common.identity import Caller
 from common.rows import RowKey
 from modes import instance
+from tests.redis_server import Proxy, RedisServer, heal, on_redis
 from tests.viewer.events import at, view
-from viewer import reading
-from viewer.inputs import ReadInput
+from viewer import reading, services, statusmap
+from viewer.inputs import ReadInput, StartInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
+from viewer.statusmap.state import states
 from viewer.store import get_store
 from viewer.store.orm import OrmStore
 
@@ -40,6 +45,12 @@ def shape(statement: str) -> str:
     told = " ".join(part for part in (found["verb"].split()[0].lower(), found["table"]) if part)
     times = f"{found['times']} x " if found["times"] else ""
     return times + " + ".join([told, *followed])
+
+
+@pytest.fixture
+def store(sql_store: OrmStore) -> OrmStore:
+    """On SQL, where statements can be counted; tests/contract/test_cassandra_statements.py counts the others."""
+    return sql_store
 
 
 @contextmanager
@@ -299,6 +310,84 @@ def test_a_read_of_16_contents(default_store: OrmStore, sixteen: list[RowKey]) -
 
 def test_a_read_of_a_whole_batch(default_store: OrmStore, sixteen: list[RowKey]) -> None:
     read(default_store, sixteen[0], None)  # remembers the collection's tree, or that there is none
+    assert read(default_store, sixteen[0], None) == [
+        f"select {MARKS}",  # does the context wait for its fold?
+        f"select {AGGS}",  # what only the aggregate keeps
+        f"select {UCC}",  # the rows
+        "select assessment_aggregator",  # the attempts
+        "select user_enrolments",  # read with the sources of every fold
+    ]
+
+
+ANSWER_SECONDS = 0.3  # of the slowed Redis; a call that waits for one answer of it takes less than two
+
+
+@pytest.fixture
+def slow_redis(_databases: None, tmp_path: Path) -> Iterator[Proxy]:
+    """The status map is on, and each of its round trips can be told by the time it takes."""
+    server = RedisServer(tmp_path)
+    server.start()
+    proxy = Proxy(server.port)
+    with on_redis(proxy.url):
+        heal()
+        yield proxy
+    proxy.cut()
+    server.kill()
+
+
+@contextmanager
+def one_round_trip(proxy: Proxy) -> Iterator[None]:
+    """Sees to it that the block waits for Redis exactly once. Connections are there; state and mode were just read."""
+    instance.current()
+    states.forget()
+    states.current()
+    proxy.delay = ANSWER_SECONDS
+    began = time.monotonic()
+    yield
+    seconds = time.monotonic() - began
+    proxy.delay = 0.0
+    assert ANSWER_SECONDS <= seconds < 2 * ANSWER_SECONDS
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["a whole batch", "16 contents"])
+def test_a_read_that_the_status_map_answers(
+    slow_redis: Proxy, default_store: OrmStore, sixteen: list[RowKey], whole: bool
+) -> None:
+    contents = None if whole else [key.content_id for key in sixteen]
+    read(default_store, sixteen[0], contents)  # fills the map
+    with one_round_trip(slow_redis):
+        assert read(default_store, sixteen[0], contents) == []
+
+
+def test_a_write_that_the_status_map_is_told(slow_redis: Proxy, default_store: OrmStore, key: RowKey) -> None:
+    given = StartInput(
+        user_id=key.user_id, content_id="sum", collection_id=key.collection_id, context_id=key.context_id
+    )
+
+    def start(content_id: str) -> None:
+        given.content_id = content_id
+        services.record(Caller(None), Verb.START, given, msgid=None, fields={}, now=timestamps.now())
+
+    start("song")
+    reading.read(Caller(None), ReadInput(user_id=key.user_id, collection_id=key.collection_id), at(5))
+    with statements(default_store) as sent, one_round_trip(slow_redis):
+        start("story")
+    looked = ["select modes_instance", "select status_map"]  # each once a second, here before
+    assert [statement for statement in sent if statement not in looked] == [
+        "begin",
+        f"insert {UCC}",
+        f"insert {MARKS}",
+        "insert user_contexts",
+        "commit",
+    ]
+
+
+def test_a_read_that_the_status_map_does_not_answer(
+    slow_redis: Proxy, default_store: OrmStore, sixteen: list[RowKey]
+) -> None:
+    read(default_store, sixteen[0], None)
+    with statusmap.writing([sixteen[0].user_id]) as written:
+        written.forget()
     assert read(default_store, sixteen[0], None) == [
         f"select {MARKS}",  # does the context wait for its fold?
         f"select {AGGS}",  # what only the aggregate keeps

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: help run test check demo services cassandra clean format
+.PHONY: help run test check demo services cassandra bench chaos clean format
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,14 @@ check: .venv/dev.stamp ## Format, lint, types, layers, migrations, system checks
 
 demo: .venv/run.stamp ## Play the stories of the design over HTTP; expected beside actual
 	@$(BIN)/python scripts/demo.py
+
+bench: .venv/dev.stamp ## Measure against floors in the same run; tier=embedded|single|cluster|all
+	@scripts/services.sh postgres redis rabbitmq cassandra
+	@$(BIN)/python -m bench --tier $(or $(tier),all)
+
+chaos: .venv/dev.stamp ## Kill and pause every server under load; tier=embedded|single|cluster|all
+	@scripts/services.sh postgres redis rabbitmq cassandra
+	@$(BIN)/python -m chaos --tier $(or $(tier),all)
 
 format: .venv/dev.stamp ## Format and fix what can be fixed
 	$(BIN)/ruff format .

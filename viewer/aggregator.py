@@ -29,7 +29,7 @@ MAX_TRIES = 8
 REPUBLISHED = "republished"
 LOOK_BACK = timedelta(minutes=10)  # longer than any load takes
 _republished: dict[str, datetime] = {}
-TOGETHER = 50  # learners folded in one go
+TOGETHER = 100  # learners folded in one go
 INLINE_LIMIT = 50  # contexts a read folds before it answers; the worker takes the rest
 
 
@@ -328,10 +328,15 @@ def sweep(limit: int, older_than: timedelta, until: float = math.inf) -> Tally:
     before = now - older_than
     _alone(lambda: mark_republished(before), 0)
     tally = Tally()
-    oldest = get_store().oldest_marks(limit, before=before + timedelta(milliseconds=1), now=now)
-    user_ids = list(dict.fromkeys(mark.key.user_id for mark in oldest))
+    user_ids = longest_waiting(limit, now, before=before + timedelta(milliseconds=1))
     for place in range(0, len(user_ids), TOGETHER):
         if time.monotonic() >= until:
             break
         _fold_in_turns(user_ids[place : place + TOGETHER], now, tally, partial(_is_due, now=now))
     return tally
+
+
+def longest_waiting(limit: int, now: datetime, before: datetime | None = None) -> list[str]:
+    """The learners of the `limit` oldest marks that are due and were made before `before` (now)."""
+    oldest = get_store().oldest_marks(limit, before=before or now, now=now)
+    return list(dict.fromkeys(mark.key.user_id for mark in oldest))

@@ -168,7 +168,8 @@ def merged_facts(row: Consumption | None, best: Best | None, kept: Mapping[str, 
 def _facts(
     context: ContextKey, content: str, row: Consumption | None, tries: Sequence[Attempt], kept: Mapping[str, Any]
 ) -> dict[str, Any]:
-    facts = merged_facts(row, best_scores(tries).get(RowKey(*context, content)), kept)
+    best = best_scores(tries).get(RowKey(*context, content)) if tries else None
+    facts = merged_facts(row, best, kept)
     return {**facts, "tries": _tries(tries)} if "score" in facts else facts
 
 

@@ -16,15 +16,23 @@ from viewer import aggregator, publisher, statusmap, waking
 
 logger = logging.getLogger("viewer.tasks")
 SWEEP_LIMIT = 1000
+BEHIND_SECONDS = 0.3
+CATCH_UP = 200  # marks a worker that is behind takes up beside those it was asked for
 
 
 wake = waking.wake  # the name by which services ask for a task
 
 
 @shared_task(name=waking.TASK)
-def aggregate(user_ids: list[str]) -> None:
-    """Folds every marked context of these learners and publishes what that completed."""
+def aggregate(user_ids: list[str], asked_at: float | None = None) -> None:
+    """Folds every marked context of these learners and publishes what that completed.
+
+    asked_at: when they were asked for, in epoch seconds. A worker that is behind takes those who have waited longest
+    with them: what it folds at once costs little more than what it was asked for, and their own messages find nothing.
+    """
     began = time.perf_counter()
+    if asked_at is not None and time.time() - asked_at > BEHIND_SECONDS:
+        user_ids = list(dict.fromkeys([*aggregator.longest_waiting(CATCH_UP, timestamps.now()), *user_ids]))
     tally, later = aggregator.fold_learners(user_ids, until=_until())
     for user_id in later:
         wake(user_id)

@@ -84,7 +84,8 @@ class Waker:
         try:
             for place in range(0, len(user_ids), self._chunk):
                 part = user_ids[place : place + self._chunk]
-                current_app.send_task(TASK, args=(part,), retry=False, confirm_timeout=CONFIRM_SECONDS)
+                given = (part, time.time())
+                current_app.send_task(TASK, args=given, retry=False, confirm_timeout=CONFIRM_SECONDS)
         except Exception as error:  # noqa: BLE001 - each broker's library has its own, and the thread has to live
             self._warn("broker unavailable", _FAILED_EVERY, error=str(error), learners=len(user_ids))
 

@@ -20,7 +20,7 @@ from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment, RowKey, Sta
 from tests.contract.store_contract import together
 from tests.servers import ROOT
 from tests.viewer.events import at, view
-from viewer import aggregator, progress, publisher
+from viewer import aggregator, progress, publisher, tasks
 from viewer.lifecycle import Verb
 from viewer.store import get_store
 from viewer.store.port import ImportBatch
@@ -293,3 +293,15 @@ def test_a_learner_with_new_marks_all_the_time_needs_another_run(
     assert (tally.again, later) == (1, [rahul.user_id])
     assert tally.folded == aggregator.MAX_TRIES
     assert aggregator.fold_learners([rahul.user_id], until=time.monotonic() + 60)[1] == []
+
+
+def test_a_worker_that_is_behind_takes_up_who_has_waited_longest(learner: Learner) -> None:
+    asked, waits = (ContextKey(learner(), "class-1-maths", "batch-1") for _ in range(2))
+    end(waits, LEAVES[0], minute=-5_000_000)  # longer than anybody else in these tests
+    end(asked, LEAVES[0])
+    tasks.aggregate([asked.user_id], asked_at=time.time())
+    assert get_store().marks(asked.user_id) == []
+    assert get_store().marks(waits.user_id) != []
+    end(asked, LEAVES[1])
+    tasks.aggregate([asked.user_id], asked_at=time.time() - 60)
+    assert [get_store().marks(key.user_id) for key in (asked, waits)] == [[], []]

@@ -61,7 +61,7 @@ def waiting(using: Callable[[str], None]) -> Iterator[Callable[[], list[list[str
                 except queue.Empty:
                     return found
                 message.ack()
-                (learners,), _, _ = message.payload
+                (learners, _), _, _ = message.payload
                 found.append(learners)
 
         yield take

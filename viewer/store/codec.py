@@ -97,8 +97,7 @@ def from_time(value: Any) -> datetime | None:
     """An aware UTC time from what either driver gives."""
     if value is None:
         return None
-    time = datetime.fromisoformat(value) if isinstance(value, str) else value
-    assert isinstance(time, datetime)
+    time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

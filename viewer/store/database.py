@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections, transaction
@@ -49,7 +50,7 @@ class Database:
     def __init__(self, using: str) -> None:
         self.using = using
 
-    @property
+    @cached_property
     def dialect(self) -> sql.Dialect:
         """How this database spells things."""
         return sql.POSTGRESQL if connections[self.using].vendor == "postgresql" else sql.SQLITE
@@ -94,14 +95,14 @@ class Database:
                 return False
         return True
 
-    def one(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+    def one(self, statement: str, values: sql.Values) -> Sequence[Any]:
         """The first row of a statement that always has one."""
         with connections[self.using].cursor() as cursor:
             cursor.execute(statement, sql.adapt(self.dialect, values))
             found: Sequence[Any] = cursor.fetchone()
             return found
 
-    def execute(self, statement: str, values: Sequence[Any]) -> int:
+    def execute(self, statement: str, values: sql.Values) -> int:
         """The number of rows the statement wrote."""
         with connections[self.using].cursor() as cursor:
             cursor.execute(statement, sql.adapt(self.dialect, values))
@@ -113,13 +114,13 @@ class Database:
             cursor.executemany(statement, [sql.adapt(self.dialect, row) for row in rows])
             return int(cursor.rowcount)
 
-    def all(self, statement: str, values: Sequence[Any]) -> list[Any]:
+    def all(self, statement: str, values: sql.Values) -> list[Any]:
         """Every row of the statement."""
         with connections[self.using].cursor() as cursor:
             cursor.execute(statement, sql.adapt(self.dialect, values))
             return list(cursor.fetchall())
 
-    def streamed(self, statement: str, values: Sequence[Any], chunk: int = 1000) -> Iterator[Any]:
+    def streamed(self, statement: str, values: sql.Values, chunk: int = 1000) -> Iterator[Any]:
         """The rows one by one, fetched `chunk` at a time."""
         with connections[self.using].chunked_cursor() as cursor:
             cursor.execute(statement, sql.adapt(self.dialect, values))

@@ -130,14 +130,18 @@ def enrolment_from_batch(columns: Sequence[Any]) -> Enrolment:
     )
 
 
-def save_by_batch(database: Database, enrolments: Iterable[Enrolment]) -> None:
-    """Writes what reports read of these enrolments; one without a date is in no batch's list yet."""
+def save_by_batch(database: Database, enrolments: Iterable[Enrolment], *, same_dates: bool = False) -> None:
+    """Writes what reports read of these enrolments; one without a date is in no batch's list yet.
+
+    same_dates: they are listed under the dates they have, if they are listed.
+    """
     rows = [by_batch_values(enrolment) for enrolment in enrolments if enrolment.enrolled_date]
     if not rows:
         return
-    # The date is part of the key: an earlier one found later would leave a second entry of the learner.
-    database.many(
-        "DELETE FROM enrolments_by_batch WHERE batchid = %s AND bucket = %s AND userid = %s AND courseid = %s",
-        [(row[0], row[1], row[3], row[4]) for row in rows],
-    )
+    if not same_dates:
+        # The date is part of the key: an earlier one found later would leave a second entry of the learner.
+        database.many(
+            "DELETE FROM enrolments_by_batch WHERE batchid = %s AND bucket = %s AND userid = %s AND courseid = %s",
+            [(row[0], row[1], row[3], row[4]) for row in rows],
+        )
     database.many(sql.upsert(database.dialect, "enrolments_by_batch", BY_BATCH, BY_BATCH_KEY), rows)

@@ -129,7 +129,7 @@ class MovingTables:
                 insert = sql.insert_new(self._db.dialect, part.name, part.columns, part.key)
                 if self._db.many(insert, [part.encode(row) for row in rows]) < len(rows):
                     raise LostRace
-        imports.save_by_batch(self._db, dump.enrolments)
+        imports.save_by_batch(self._db, dump.enrolments, same_dates=True)
 
     def _unlist(self, user_id: str) -> None:
         """Takes the learner out of the lists of the batches he is enrolled in: they have no index by learner."""

@@ -5,7 +5,6 @@ with the pure functions and write what changed, in one transaction.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -73,93 +72,18 @@ class OrmStore(FoldsTogether, MovingTables):
     def _insert(self, key: RowKey, event: ViewEvent) -> Applied | None:
         row, _ = fold(key, None, event)
         assert row is not None
-        values = [
-            *codec.consumption_values(row),
-            *codec.agg_key_values(key.context),
-            key.content_id,
-        ]
-        return self._write_and_mark(sql.insert_if_absent(self._db.dialect), values, key, event.at, new_row=True)
+        values = dict(zip(codec.CONSUMPTION, codec.consumption_values(row), strict=True))
+        return self._write_and_mark(sql.insert_if_absent(self._db.dialect), {**values, "at": event.at}, new_row=True)
 
     def _update(self, key: RowKey, event: ViewEvent) -> Applied | None:
-        merge, values = self._merge(event)
-        unseen, unseen_values = self._unseen(event)
-        statement = (
-            f"UPDATE {sql.UCC} AS ucc SET {', '.join(merge)}"
-            f" WHERE {sql.matches(codec.CONSUMPTION_KEY)} AND status = 1{unseen}"
-        )
-        values = [*values, *key, *unseen_values]
-        if event.verb is Verb.UPDATE:
-            found = self._db.all(f"{statement}{sql.RETURNING_ROW}", values)
-            return _applied(found[0], new_mark=False) if found else None
-        return self._write_and_mark(statement, values, key, event.at, new_row=False)
-
-    def _merge(self, event: ViewEvent) -> tuple[list[str], list[Any]]:
-        """SET clauses and values of `lifecycle._merged`."""
-        dialect, time = self._db.dialect, self._db.dialect.time
-        sets = [
-            "timespent = timespent + %s",
-            f"last_access_time = {dialect.greatest}(COALESCE(last_access_time, {time}), {time})",
-        ]
-        values: list[Any] = [event.timespent, event.access_time, event.access_time]
-        if event.progress is not None:
-            sets.append(f"progress = {dialect.greatest}(progress, %s)")
-            values.append(event.progress)
-        if event.details is not None:
-            details = codec.to_json(event.details)
-            newer = dialect.merged("progressdetails", dialect.json)
-            older = dialect.merged(dialect.json, "progressdetails")
-            sets.append(
-                f"progressdetails = CASE WHEN {time} >= COALESCE(last_access_time, {time})"
-                f" THEN {newer} ELSE {older} END"
-            )
-            values += [event.access_time, event.access_time, details, details]
-        return self._stamped(sets, values, event)
-
-    def _stamped(self, sets: list[str], values: list[Any], event: ViewEvent) -> tuple[list[str], list[Any]]:
-        """With what every write does: time, version and the event's identity."""
-        sets = [*sets, f"last_updated_time = {self._db.dialect.time}", "version = version + 1"]
-        values = [*values, event.at]
-        if event.identity is not None:
-            sets.append(f"applied = {self._db.dialect.append}")
-            values.append(codec.to_json(codec.applied_json(event.identity)))
-        return sets, values
-
-    def _unseen(self, event: ViewEvent) -> tuple[str, list[Any]]:
-        """The condition that this event was not taken in before, and its values."""
-        if event.identity is None:
-            return "", []
-        since = to_epoch_ms(event.repeats_since) if event.repeats_since else 0
-        return f" AND NOT {self._db.dialect.seen}", [event.identity.id, since]
+        statement, values = sql.update_view(self._db.dialect, _shape(event)), _values(key, event)
+        if event.verb is not Verb.UPDATE:
+            return self._write_and_mark(statement, values, new_row=False)
+        found = self._db.all(f"{statement}{sql.RETURNING_ROW}", values)
+        return _applied(found[0], new_mark=False) if found else None
 
     def _end(self, key: RowKey, event: ViewEvent) -> Applied | None:
-        """Completes a row in progress; on a completed one takes an earlier client time, or makes a carried row own."""
-        dialect, time = self._db.dialect, self._db.dialect.time
-        merge, values = self._merge(replace(event, progress=None, identity=None))
-        merge, values = merge[:-2], values[:-1]  # its stamps come once, below
-        sets = [_unless_completed(clause) for clause in merge]
-        sets += [
-            "status = 2",
-            "progress = 100",
-            (
-                f"last_completed_time = CASE WHEN status = 2 THEN"
-                f" {dialect.least}(COALESCE(last_completed_time, last_updated_time), {time}) ELSE {time} END"
-            ),
-            (
-                f"own_completed_time = CASE WHEN status = 2 THEN"
-                f" {dialect.least}(COALESCE(own_completed_time, {time}), {time}) ELSE {time} END"
-            ),
-            "origin = NULL",
-        ]
-        values += [event.completed_time] * 5
-        sets, values = self._stamped(sets, values, event)
-        unseen, unseen_values = self._unseen(event)
-        earlier = f" OR {time} < COALESCE(last_completed_time, last_updated_time)" if event.client_timed else ""
-        statement = (
-            f"UPDATE {sql.UCC} AS ucc SET {', '.join(sets)} WHERE {sql.matches(codec.CONSUMPTION_KEY)}"
-            f" AND (status = 1 OR origin IS NOT NULL{earlier}){unseen}"
-        )
-        values = [*values, *key, *([event.completed_time] if event.client_timed else []), *unseen_values]
-        return self._write_and_mark(statement, values, key, event.at, new_row=False)
+        return self._write_and_mark(sql.end_view(self._db.dialect, _shape(event)), _values(key, event), new_row=False)
 
     def _why_not_written(self, key: RowKey, event: ViewEvent) -> Applied | None:
         """What the row says about an event that wrote nothing; None when it changed meanwhile: try again."""
@@ -180,23 +104,20 @@ class OrmStore(FoldsTogether, MovingTables):
             return self._apply_locked(key, event)
         return Applied(fold(key, None, event)[1]) if event.verb is not Verb.START else None
 
-    def _write_and_mark(
-        self, statement: str, values: Sequence[Any], key: RowKey, at: datetime, *, new_row: bool
-    ) -> Applied | None:
+    def _write_and_mark(self, statement: str, values: dict[str, Any], *, new_row: bool) -> Applied | None:
         """`statement`, and where it wrote the row, its mark and its context: all or nothing; None: nothing."""
-        fresh = sql.fresh_token()
-        marked = [*key.context, at, fresh]
+        fresh = values["token"] = sql.fresh_token()
         if self._db.dialect.one_statement:
-            placed = list(key.context) if new_row else []
-            found = self._db.all(sql.with_followups(statement, new_row=new_row), [*values, *marked, *placed])
+            found = self._db.all(sql.with_followups(statement, new_row=new_row), values)
             return _applied(found[0][1:], new_mark=found[0][0] == fresh) if found else None
         with self._db.atomic():
             found = self._db.all(f"{statement}{sql.RETURNING_ROW}", values)
             if not found:
                 return None
-            (token,) = self._db.one(f"{sql.mark()} RETURNING token", marked)
+            marked = {name: values[name] for name in sql.MARKED}
+            (token,) = self._db.one(sql.mark_event(), marked)
             if new_row:
-                self._db.execute(sql.register_context(), list(key.context))
+                self._db.execute(sql.register_event(), marked)
             return _applied(found[0], new_mark=token == fresh)
 
     # --- batches -------------------------------------------------------------------------------------------------
@@ -237,7 +158,8 @@ class OrmStore(FoldsTogether, MovingTables):
             self._save(table, new, new=True)
             self._save(table, old, new=False)
             if table is imports.ENROLMENTS:
-                imports.save_by_batch(self._db, [*new, *old])
+                imports.save_by_batch(self._db, new, same_dates=True)
+                imports.save_by_batch(self._db, old)
             count += len(new) + len(old)
             changed |= {row.key.context if isinstance(row.key, RowKey) else row.key for row in (*new, *old)}
         if changed:
@@ -374,10 +296,34 @@ class OrmStore(FoldsTogether, MovingTables):
             return [table.decode(row) for row in self._db.all(statement, [part for one in keys for part in one])]
 
 
-def _unless_completed(clause: str) -> str:
-    """`column = expression`, leaving the column alone on a completed row."""
-    column, expression = clause.split(" = ", 1)
-    return f"{column} = CASE WHEN status = 2 THEN {column} ELSE {expression} END"
+def _shape(event: ViewEvent) -> sql.Shape:
+    return sql.Shape(
+        progress=event.progress is not None,
+        details=event.details is not None,
+        identity=event.identity is not None,
+        client_timed=event.client_timed,
+    )
+
+
+def _values(key: RowKey, event: ViewEvent) -> dict[str, Any]:
+    """What the statements of an update or an end name; those of its shape need not name it all."""
+    values: dict[str, Any] = {
+        "userid": key.user_id,
+        "collectionid": key.collection_id,
+        "contextid": key.context_id,
+        "contentid": key.content_id,
+        "at": event.at,
+        "access_time": event.access_time,
+        "completed_time": event.completed_time,
+        "timespent": event.timespent,
+        "progress": event.progress,
+        "details": codec.to_json(event.details),
+    }
+    if event.identity is not None:
+        values["identity"] = codec.to_json(codec.applied_json(event.identity))
+        values["seen_id"] = event.identity.id
+        values["seen_since"] = to_epoch_ms(event.repeats_since) if event.repeats_since else 0
+    return values
 
 
 def _applied(columns: Sequence[Any], *, new_mark: bool) -> Applied:

@@ -4,17 +4,25 @@ The hot path is raw SQL because one conditional statement is the whole write: no
 to the application. On PostgreSQL the row, its mark and its context go in one round trip (data-modifying CTEs, in the
 order row, mark, context: always the same, so that no two calls can wait for each other). SQLite runs in this
 process, so there they are three statements of one transaction.
+
+The statements of single events name their values (`%(userid)s`), so that each time and id is bound once, however often
+it is written. Each statement is put together once for a dialect and shape.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
 
 from viewer.store import codec
 
 UCC = "user_content_consumption"
 RETURNING_ROW = f" RETURNING {', '.join(codec.CONSUMPTION)}"
+CONTEXT = ("userid", "collectionid", "contextid")
+MARKED = (*CONTEXT, "at", "token")
+Values = Sequence[Any] | Mapping[str, Any]
 
 
 def merge_json(older: str, newer: str) -> str:
@@ -24,9 +32,12 @@ def merge_json(older: str, newer: str) -> str:
     return codec.to_json(merged)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
-    """What the two databases spell differently. `lock` ends a SELECT whose rows are about to be written."""
+    """What the two databases spell differently. `lock` ends a SELECT whose rows are about to be written.
+
+    seen, append: of `%(seen_id)s`, `%(seen_since)s` and `%(identity)s`.
+    """
 
     name: str
     greatest: str
@@ -49,6 +60,19 @@ class Dialect:
         """The expression for both details' keys, `newer`'s values first."""
         return self.merge.format(older=older, newer=newer)
 
+    def time_of(self, name: str) -> str:
+        """The time that is bound under `name`."""
+        return named(self.time, [name])
+
+
+class Shape(NamedTuple):
+    """What the statement of an update or an end depends on: what the event brings."""
+
+    progress: bool
+    details: bool
+    identity: bool
+    client_timed: bool
+
 
 POSTGRESQL = Dialect(
     name="postgresql",
@@ -58,8 +82,9 @@ POSTGRESQL = Dialect(
     json="%s::jsonb",
     lock=" FOR UPDATE",
     seen="EXISTS (SELECT 1 FROM jsonb_array_elements(ucc.applied) AS e(item)"
-    " WHERE item->>'id' = %s AND (item->>'at')::bigint > %s)",
-    append="((CASE WHEN jsonb_array_length(ucc.applied) >= 32 THEN ucc.applied - 0 ELSE ucc.applied END) || %s::jsonb)",
+    " WHERE item->>'id' = %(seen_id)s AND (item->>'at')::bigint > %(seen_since)s)",
+    append="((CASE WHEN jsonb_array_length(ucc.applied) >= 32 THEN ucc.applied - 0 ELSE ucc.applied END)"
+    " || %(identity)s::jsonb)",
     kept="(a.kept -> %s ->> 'status') <> '0'",
     row_version="(a.agg_details -> ucc.contentid ->> 'version')::int",
     merge="({older} || {newer})",
@@ -72,9 +97,9 @@ SQLITE = Dialect(
     json="json(%s)",
     lock="",
     seen="EXISTS (SELECT 1 FROM json_each(ucc.applied) e"
-    " WHERE json_extract(e.value, '$.id') = %s AND json_extract(e.value, '$.at') > %s)",
+    " WHERE json_extract(e.value, '$.id') = %(seen_id)s AND json_extract(e.value, '$.at') > %(seen_since)s)",
     append="json_insert(CASE WHEN json_array_length(ucc.applied) >= 32 THEN json_remove(ucc.applied, '$[0]')"
-    " ELSE ucc.applied END, '$[#]', json(%s))",
+    " ELSE ucc.applied END, '$[#]', json(%(identity)s))",
     # json_each compares keys exactly; a path would read ids with quotes, dots or a leading digit in its own way.
     kept="EXISTS (SELECT 1 FROM json_each(a.kept) e WHERE e.key = %s AND json_extract(e.value, '$.status') > 0)",
     row_version="(SELECT json_extract(e.value, '$.version') FROM json_each(a.agg_details) e"
@@ -83,11 +108,23 @@ SQLITE = Dialect(
 )
 
 
-def adapt(dialect: Dialect, values: Sequence[Any]) -> list[Any]:
+def adapt(dialect: Dialect, values: Values) -> Values:
     """Values as the driver takes them: SQLite keeps times as text."""
     if dialect.one_statement:
-        return list(values)
-    return [codec.time_text(value) if hasattr(value, "tzinfo") else value for value in values]
+        return values
+    if isinstance(values, Mapping):
+        return {name: _adapted(value) for name, value in values.items()}
+    return [_adapted(value) for value in values]
+
+
+def _adapted(value: Any) -> Any:
+    return codec.time_text(value) if isinstance(value, datetime) else value
+
+
+def named(statement: str, names: Iterable[str]) -> str:
+    """`statement` with a name for each of its placeholders, in their order."""
+    first, *rest = statement.split("%s")
+    return first + "".join(f"%({name})s{part}" for name, part in zip(names, rest, strict=True))
 
 
 def holders(dialect: Dialect, columns: Sequence[str]) -> str:
@@ -120,13 +157,85 @@ def matches(columns: Sequence[str], alias: str = "") -> str:
     return " AND ".join(f"{alias}{column} = %s" for column in columns)
 
 
+@cache
 def insert_if_absent(dialect: Dialect) -> str:
-    """A new consumption row, unless it is there or its aggregate keeps one. Values, agg key, content."""
-    return (
+    """A new consumption row, unless it is there or its aggregate keeps one. Named after the columns."""
+    statement = (
         f"INSERT INTO {UCC} ({', '.join(codec.CONSUMPTION)}) SELECT {holders(dialect, codec.CONSUMPTION)}"
-        f" WHERE NOT EXISTS (SELECT 1 FROM user_activity_agg a WHERE {matches(codec.AGG_KEY, 'a.')}"
-        f" AND {dialect.kept}) ON CONFLICT ({', '.join(codec.CONSUMPTION_KEY)}) DO NOTHING"
+        f" WHERE NOT EXISTS (SELECT 1 FROM user_activity_agg a WHERE a.activity_type = '{codec.ACTIVITY_TYPE}'"
+        f" AND {matches(codec.AGG_KEY[1:], 'a.')} AND {dialect.kept})"
+        f" ON CONFLICT ({', '.join(codec.CONSUMPTION_KEY)}) DO NOTHING"
     )
+    return named(statement, (*codec.CONSUMPTION, "collectionid", "userid", "contextid", "contentid"))
+
+
+@cache
+def update_view(dialect: Dialect, shape: Shape) -> str:
+    """A row in progress takes an event in; see `viewer.lifecycle.fold`."""
+    sets = _merged(dialect, shape) + _stamps(dialect, shape)
+    return f"UPDATE {UCC} AS ucc SET {_assigned(sets)} WHERE {_the_row()} AND status = 1{_unseen(dialect, shape)}"
+
+
+@cache
+def end_view(dialect: Dialect, shape: Shape) -> str:
+    """Completes a row in progress; on a completed one takes an earlier client time, or makes a carried row own."""
+    merged = _merged(dialect, shape._replace(progress=False))
+    completed = dialect.time_of("completed_time")
+    known = "COALESCE(last_completed_time, last_updated_time)"
+    own = f"COALESCE(own_completed_time, {completed})"
+    sets = [
+        *((column, f"CASE WHEN status = 2 THEN {column} ELSE {expression} END") for column, expression in merged),
+        ("status", "2"),
+        ("progress", "100"),
+        (
+            "last_completed_time",
+            f"CASE WHEN status = 2 THEN {dialect.least}({known}, {completed}) ELSE {completed} END",
+        ),
+        ("own_completed_time", f"CASE WHEN status = 2 THEN {dialect.least}({own}, {completed}) ELSE {completed} END"),
+        ("origin", "NULL"),
+        *_stamps(dialect, shape),
+    ]
+    earlier = f" OR {completed} < {known}" if shape.client_timed else ""
+    return (
+        f"UPDATE {UCC} AS ucc SET {_assigned(sets)} WHERE {_the_row()}"
+        f" AND (status = 1 OR origin IS NOT NULL{earlier}){_unseen(dialect, shape)}"
+    )
+
+
+def _merged(dialect: Dialect, shape: Shape) -> list[tuple[str, str]]:
+    """Columns and expressions of `lifecycle._merged`."""
+    accessed = dialect.time_of("access_time")
+    known = f"COALESCE(last_access_time, {accessed})"
+    sets = [
+        ("timespent", "timespent + %(timespent)s"),
+        ("last_access_time", f"{dialect.greatest}({known}, {accessed})"),
+    ]
+    if shape.progress:
+        sets.append(("progress", f"{dialect.greatest}(progress, %(progress)s)"))
+    if shape.details:
+        details = named(dialect.json, ["details"])
+        newer, older = dialect.merged("progressdetails", details), dialect.merged(details, "progressdetails")
+        sets.append(("progressdetails", f"CASE WHEN {accessed} >= {known} THEN {newer} ELSE {older} END"))
+    return sets
+
+
+def _stamps(dialect: Dialect, shape: Shape) -> list[tuple[str, str]]:
+    """What every write does: time, version and the event's identity."""
+    sets = [("last_updated_time", dialect.time_of("at")), ("version", "version + 1")]
+    return [*sets, ("applied", dialect.append)] if shape.identity else sets
+
+
+def _assigned(sets: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{column} = {expression}" for column, expression in sets)
+
+
+def _the_row() -> str:
+    return named(matches(codec.CONSUMPTION_KEY), codec.CONSUMPTION_KEY)
+
+
+def _unseen(dialect: Dialect, shape: Shape) -> str:
+    """The condition that this event was not taken in before."""
+    return f" AND NOT {dialect.seen}" if shape.identity else ""
 
 
 def mark(source: str = "") -> str:
@@ -142,11 +251,18 @@ def mark(source: str = "") -> str:
     )
 
 
+@cache
+def mark_event(source: str = "") -> str:
+    """The mark that an event makes; returns its token. Named: the context's columns, at, token."""
+    return f"{named(mark(source), MARKED)} RETURNING token"
+
+
 def fresh_token() -> int:
     """A token no other mark bears; below 2**62, so that reasons can be counted on it."""
     return secrets.randbits(62)
 
 
+@cache
 def mark_if_newer(dialect: Dialect) -> str:
     """A mark for a row that its aggregate has not seen, unless one waits. Values: key, time, a fresh token, row key."""
     return (
@@ -167,23 +283,32 @@ def register_context(source: str = "") -> str:
     )
 
 
+@cache
+def register_event(source: str = "") -> str:
+    """The context of a new row among the learner's contexts. Named: the context's columns."""
+    return named(register_context(source), CONTEXT)
+
+
+@cache
 def with_followups(write: str, *, new_row: bool) -> str:
     """PostgreSQL: `write`, its mark and, for a new row, its context as one statement.
 
     Gives the mark's token and the row as it was written; nothing where nothing was written.
     """
-    parts = [f"written AS ({write}{RETURNING_ROW})", f"marked AS ({mark(' FROM written')} RETURNING token)"]
+    parts = [f"written AS ({write}{RETURNING_ROW})", f"marked AS ({mark_event(' FROM written')})"]
     if new_row:
-        parts.append(f"placed AS ({register_context(' FROM marked')})")
+        parts.append(f"placed AS ({register_event(' FROM marked')})")
     return f"WITH {', '.join(parts)} SELECT marked.token, written.* FROM written, marked"
 
 
+@cache
 def upsert(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
     """Every column as given, over whatever the row held. The caller holds the row's lock."""
     sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
     return f"{insert(dialect, table, columns, key)} DO UPDATE SET {sets}"
 
 
+@cache
 def update(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
     """Every column but the key, if the row still has the version it was read with. Values: columns, key, version."""
     rest = [column for column in columns if column not in key]
@@ -192,6 +317,7 @@ def update(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[s
     return f"UPDATE {table} SET {sets} WHERE {matches(key)} AND version = %s"
 
 
+@cache
 def insert_new(dialect: Dialect, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
     """A new row, or nothing where another writer was first."""
     return f"{insert(dialect, table, columns, key)} DO NOTHING"

@@ -20,18 +20,24 @@ from django.core.exceptions import ImproperlyConfigured
 STORE_PROFILE = "viewer"  # the execution profile of the store's own statements
 
 
-def database(
+def database(  # noqa: PLR0913 - one for each setting
     *,
     hosts: list[str],
     port: int,
     keyspace: str,
     replication: str,
     consistency: str,
+    local_dc: str,
     timeout_ms: int,
     login: tuple[str, str],
 ) -> dict[str, Any]:
     """The settings of the alias `cassandra`. Raises ImproperlyConfigured for a replication nobody understands."""
     user, password = login
+    if "," in replication and not local_dc:
+        raise ImproperlyConfigured(
+            "VIEWER_CASSANDRA_REPLICATION names several data centres: say in VIEWER_CASSANDRA_LOCAL_DC which one this "
+            "instance writes to. Conditional writes of two centres do not exclude each other."
+        )
     return {
         "ENGINE": "django_cassandra_engine",
         "NAME": keyspace,
@@ -48,7 +54,7 @@ def database(
                 "connect_timeout": timeout_ms / 1000,
                 "control_connection_timeout": timeout_ms / 1000,
                 "reconnection_policy": ConstantReconnectionPolicy(1, max_attempts=None),
-                "execution_profiles": _profiles(consistency, timeout_ms / 1000),
+                "execution_profiles": _profiles(consistency, local_dc, timeout_ms / 1000),
             },
         },
     }
@@ -77,12 +83,12 @@ def _factor(told: str) -> int:
     return factor
 
 
-def _profiles(consistency: str, timeout: float) -> dict[str, ExecutionProfile]:
+def _profiles(consistency: str, local_dc: str, timeout: float) -> dict[str, ExecutionProfile]:
     """One profile for the engine's statements and one for the store's: they differ in the shape of rows only."""
 
     def profile(**options: Any) -> ExecutionProfile:
         return ExecutionProfile(
-            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
+            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc)),
             retry_policy=RetryPolicy(),
             consistency_level=getattr(ConsistencyLevel, consistency.upper()),
             serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,

@@ -122,7 +122,9 @@ def databases(url: str) -> dict[str, dict[str, Any]]:
         raise ImproperlyConfigured(f"DATABASE_URL names a {parsed['ENGINE'].rsplit('.', 1)[-1]} database. {_SPOKEN}")
     # Never exhausted, so what waits is a connection that cannot be made: 5 s, or an outage holds every thread for 30.
     pool = {"min_size": 1, "max_size": SERVER_THREADS + 2, "timeout": 5}
-    parsed["OPTIONS"] = {**parsed.get("OPTIONS", {}), "pool": pool}
+    # Values apart from the text, and a statement prepared at its fifth use: planning costs more than most of them do.
+    prepared = {"server_side_binding": True, "prepare_threshold": 5}
+    parsed["OPTIONS"] = {**prepared, **parsed.get("OPTIONS", {}), "pool": pool}
     return {"default": parsed, "reports": {**parsed, "TEST": {"MIRROR": "default"}}}
 
 
@@ -139,6 +141,7 @@ CASSANDRA_REPLICATION = env.text("VIEWER_CASSANDRA_REPLICATION", "3")
 CASSANDRA_CONSISTENCY = env.choice(
     "VIEWER_CASSANDRA_CONSISTENCY", "local_quorum", ("one", "local_one", "local_quorum", "quorum")
 )
+CASSANDRA_LOCAL_DC = env.text("VIEWER_CASSANDRA_LOCAL_DC")
 CASSANDRA_TIMEOUT_MS = env.integer("VIEWER_CASSANDRA_TIMEOUT_MS", 5_000, minimum=100, maximum=60_000)
 if VIEWER_STORE == CASSANDRA:
     from config import cassandra  # the driver is loaded only where it is used
@@ -150,6 +153,7 @@ if VIEWER_STORE == CASSANDRA:
         keyspace=CASSANDRA_KEYSPACE,
         replication=CASSANDRA_REPLICATION,
         consistency=CASSANDRA_CONSISTENCY,
+        local_dc=CASSANDRA_LOCAL_DC,
         timeout_ms=CASSANDRA_TIMEOUT_MS,
         login=(CASSANDRA_USER, CASSANDRA_PASSWORD),
     )
@@ -283,6 +287,13 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+# Calls of the API have no session, no form and no frame: they are authenticated one by one, and answered in JSON.
+API_PATHS = ("/v1/", "/v2/", "/api/", "/private/", "/health", "/ready")
+API_MIDDLEWARE = [
+    "common.middleware.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
 ]
 APPEND_SLASH = False
 ROOT_URLCONF = "config.urls"

@@ -32,6 +32,7 @@ DATABASES["cassandra"] = cassandra.database(
     keyspace=CASSANDRA_KEYSPACE,
     replication="1",
     consistency="local_quorum",
+    local_dc="",
     timeout_ms=20_000,
     login=("", ""),
 )

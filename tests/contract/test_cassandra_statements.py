@@ -14,7 +14,7 @@ from tests.contract.store_contract import key_of
 from tests.viewer.events import at, view
 from viewer.lifecycle import Verb
 from viewer.outbox import OutboxEvent
-from viewer.store.cassandra import CassandraStore, session
+from viewer.store.cassandra import CassandraStore, queue, session
 from viewer.store.port import ImportBatch, Store
 
 Learner = Callable[..., str]
@@ -105,7 +105,7 @@ def test_no_statement_leaves_its_partition(cassandra: CassandraStore, sent: list
 
 def test_every_read_is_paged(cassandra: CassandraStore, sent: list[Any], learner: Learner) -> None:
     use_everything(cassandra, learner)
-    assert {one.fetch_size for one in sent if not isinstance(one, BatchStatement)} == {session.PAGE}
+    assert {one.fetch_size for one in sent if not isinstance(one, BatchStatement)} == {session.PAGE, queue.ENTRIES}
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ class Provenance(Model):
 class StaleMarks(Model):
     """Where a sweep looks for marks: by the minute in which they were made. The marks themselves are the learner's.
 
-    slot: minutes since 1970. born: the mark's first token, so that no entry is ever mistaken for a later mark's.
+    slot: minutes since 1970. id: used once, so that no entry is ever mistaken for a later one.
     """
 
     __table_name__ = "stale_marks"
@@ -175,7 +175,7 @@ class StaleMarks(Model):
     userid = columns.Text(primary_key=True)
     collectionid = columns.Text(primary_key=True)
     contextid = columns.Text(primary_key=True)
-    born = columns.BigInt(primary_key=True)
+    id = columns.BigInt(primary_key=True)
 
 
 class DeferredMarks(Model):

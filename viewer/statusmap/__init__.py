@@ -8,12 +8,13 @@ REDIS_URL every function here does nothing at once.
     look(wanted)           what the map knows; the rest has to be read from the store
     begin_fill, fill       around that reading of the store: puts it into the map
     heal(now)              switches the map on and off; called by every sweep
+    close(now)             switches it off, for who replaces rows beneath it
     counts()               hits, misses and the like of this process
 """
 
 from viewer.statusmap.counters import counts
-from viewer.statusmap.healing import heal
+from viewer.statusmap.healing import close, heal
 from viewer.statusmap.lookup import Found, Look, Wanted, begin_fill, fill, found_in, look
 from viewer.statusmap.writing import Written, writing
 
-__all__ = ["Found", "Look", "Wanted", "Written", "begin_fill", "counts", "fill", "found_in", "heal", "look", "writing"]
+__all__ = ["Found", "Look", "Wanted", "Written", "begin_fill", "close", "counts", "fill", "found_in", "heal", "look", "writing"]

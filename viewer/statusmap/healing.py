@@ -27,8 +27,7 @@ def heal(now: datetime) -> None:
     state = states.read()
     if not settings.REDIS_URL:
         # What is written meanwhile does not reach a map that Redis may still hold when it is configured again.
-        if state.phase is not Phase.OFF:
-            states.switch_off(state.epoch, now)
+        close(now)
         return
     try:
         server = _probed(None if state.phase is Phase.OFF else state.servers)
@@ -43,6 +42,13 @@ def heal(now: datetime) -> None:
             _seen_opening(state.epoch + 1, time.monotonic())
     elif state.phase is Phase.OPENING and _handed_over(state) and states.turn_on(state.epoch, now):
         logger.info("status map on", extra={"epoch": state.epoch})
+
+
+def close(now: datetime) -> None:
+    """Switches the map off, for good in this epoch: for who replaces rows beneath it. The next sweep opens another."""
+    state = states.read()
+    if state.phase is not Phase.OFF:
+        states.switch_off(state.epoch, now)
 
 
 def _handed_over(state: State) -> bool:

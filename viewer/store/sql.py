@@ -36,13 +36,15 @@ def merge_json(older: str, newer: str) -> str:
 class Dialect:
     """What the two databases spell differently. `lock` ends a SELECT whose rows are about to be written.
 
-    seen, append: of `%(seen_id)s`, `%(seen_since)s` and `%(identity)s`.
+    text: PostgreSQL guesses another type for each place of a value that is written twice, and refuses. seen, append: of
+    `%(seen_id)s`, `%(seen_since)s` and `%(identity)s`.
     """
 
     name: str
     greatest: str
     least: str
     time: str
+    text: str
     json: str
     lock: str
     seen: str
@@ -79,6 +81,7 @@ POSTGRESQL = Dialect(
     greatest="GREATEST",
     least="LEAST",
     time="%s::timestamptz",
+    text="%s::text",
     json="%s::jsonb",
     lock=" FOR UPDATE",
     seen="EXISTS (SELECT 1 FROM jsonb_array_elements(ucc.applied) AS e(item)"
@@ -94,6 +97,7 @@ SQLITE = Dialect(
     greatest="max",
     least="min",
     time="%s",
+    text="%s",
     json="json(%s)",
     lock="",
     seen="EXISTS (SELECT 1 FROM json_each(ucc.applied) e"
@@ -113,12 +117,8 @@ def adapt(dialect: Dialect, values: Values) -> Values:
     if dialect.one_statement:
         return values
     if isinstance(values, Mapping):
-        return {name: _adapted(value) for name, value in values.items()}
-    return [_adapted(value) for value in values]
-
-
-def _adapted(value: Any) -> Any:
-    return codec.time_text(value) if isinstance(value, datetime) else value
+        return {name: codec.time_text(one) if isinstance(one, datetime) else one for name, one in values.items()}
+    return [codec.time_text(one) if isinstance(one, datetime) else one for one in values]
 
 
 def named(statement: str, names: Iterable[str]) -> str:
@@ -145,6 +145,8 @@ def holders(dialect: Dialect, columns: Sequence[str]) -> str:
     def holder(column: str) -> str:
         if column in json_columns:
             return dialect.json
+        if column in codec.CONSUMPTION_KEY:
+            return dialect.text
         return (
             dialect.time if column.endswith("_time") or column in times or column == "lastcontentaccesstime" else "%s"
         )

@@ -6,7 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from common import timestamps
 from common.errors import Unavailable
+from viewer import statusmap
 from viewer.moving import Difference, Mismatch, Move, Phase, Position, keep_position, kept_position
 from viewer.store import Store, store_named
 
@@ -60,6 +62,7 @@ class Command(BaseCommand):
         self._sum_up(move.position, names, time.monotonic() - began)
         if not options["dry_run"]:
             path.unlink(missing_ok=True)
+            statusmap.close(timestamps.now())  # it may hold what the target had before
         if not move.position.equal:
             raise CommandError(_why_unequal(move.position, dry_run=options["dry_run"]))
 

@@ -14,7 +14,7 @@ AGGS = "user_activity_agg"
 ENROLMENTS = "user_enrolments"
 LIST = "enrolments_by_batch"
 CONTEXT = ("userid", "collectionid", "contextid")
-MARKS = ("marks_version", "marks")
+MARKS = ("marks_version", "marks", "marks_write_id")
 LISTED = ("userid", "courseid", "batchid", "enrolled_date", "active", "status", "completionpercentage", "completedon",
           "issued_certificates")  # fmt: skip
 KEYS: dict[str, Sequence[str]] = {

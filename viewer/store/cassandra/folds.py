@@ -6,14 +6,14 @@ killed in between, and again after, for a fold that read and cleared it meanwhil
 
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
 from cassandra import ConsistencyLevel
 
 from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment, RowKey, StaleMark
-from common.timestamps import to_epoch_ms
+from common.timestamps import EPOCH, from_epoch_ms, to_epoch_ms
 from viewer import merging
 from viewer.lifecycle import Outcome
 from viewer.outbox import OutboxEvent
@@ -26,8 +26,9 @@ from viewer.store.cassandra.session import available
 from viewer.store.codec import AGG_KEY, ATTEMPT_KEY, ENROLMENT_KEY, agg_key_values, from_json, to_json
 from viewer.store.port import Fold
 
-_OUTBOX = ("id", "topic", "payload", "created_at", "published_at")
+_EVENT = ("id", "topic", "payload", "created_at", "published_at")
 _WAITING = ("bucket", "created_at", "id")
+LOOK_BACK = timedelta(days=1)
 
 
 class Merge(Protocol):
@@ -57,12 +58,14 @@ class FoldTables:
     def save_fold(self, sources: Sources, folded: Folded, events: Sequence[OutboxEvent]) -> bool:
         """See the port. Events, then the aggregate, then the enrolment: whoever is killed in between is repeated.
 
-        Where only the enrolment is lost to another writer, the aggregate stands: the next fold gives the same one.
+        What is lost already when this begins stores nothing. Where another writer comes in during it, the events and
+        the aggregate may stand: the fold that follows gives the same.
         """
         stored, after = sources.enrolment, folded.enrolment
         changes = stored is not None and after is not None and after is not stored
         with available():
-            if changes and stored is not None and self._version(sources.key) != stored.version:
+            agg_version, enrolment_version = self._versions(sources.key)
+            if agg_version != sources.agg.version or (changes and stored and enrolment_version != stored.version):
                 return False
             self._write_outbox(events)
             if not self._save_agg(folded.agg, sources.agg):
@@ -102,7 +105,7 @@ class FoldTables:
                 return False
 
             def save() -> bool:
-                saved = self._write_enrolment(enrolment, stored)
+                saved = self._write_enrolment(enrolment, stored) or self.enrolment(enrolment.key) == enrolment
                 if saved:
                     self._list(enrolment.key)
                 return saved
@@ -133,18 +136,25 @@ class FoldTables:
         self._mark(contexts, at)
         for collection_id in sorted({key[1] for key in known}):
             part = [(place, one) for place, one in enumerate(attempts) if one.key.collection_id == collection_id]
-            written = rows.again(user_id, partial(self._write_attempts, [one for _, one in part]))
+            tried: dict[int, list[Outcome]] = {}
+            written = rows.again(user_id, partial(self._write_attempts, [one for _, one in part], tried))
             for (place, _), outcome in zip(part, written, strict=True):
                 outcomes[place] = outcome
         self._mark(contexts, at)
         return outcomes
 
-    def _write_attempts(self, attempts: Sequence[Attempt]) -> list[Outcome] | None:
-        """What became of the attempts in one collection; None where another writer was in between."""
+    def _write_attempts(self, attempts: Sequence[Attempt], tried: dict[int, list[Outcome]]) -> list[Outcome] | None:
+        """What became of the attempts in one collection; None where another writer was in between.
+
+        tried: as in `CassandraStore._apply`.
+        """
         found = self._stored(attempts)
+        for write_id in {last for _, last in found.values()} & tried.keys():
+            return tried[write_id]
         stored = {key: one for key, (one, _) in found.items()}
         known, outcomes = keep_attempts(stored, attempts)
         write_id = secrets.randbits(62)
+        tried[write_id] = outcomes
         statements = []
         for key, one in sorted(known.items()):
             values = codec.attempt_values(one)
@@ -174,25 +184,39 @@ class FoldTables:
         return sorted({one.key.context for one in stored if not _seen(one, aggs.get(one.key.context))})
 
     def unpublished(self, limit: int) -> list[OutboxEvent]:
-        """See the port."""
-        text = f"{cql.select('outbox_waiting', _WAITING, ('bucket',))} LIMIT ?"
-        event_text = cql.select("outbox", _OUTBOX, ("id",))
+        """See the port. Looks from the oldest event that may wait: what was published before leaves tombstones."""
+        text = f"{cql.select('outbox_waiting', _WAITING, ('bucket',))} AND created_at >= ? LIMIT ?"
+        event_text = cql.select("outbox", _EVENT, ("id",))
         with available():
-            parts = session.together([(text, (part, limit)) for part in range(BUCKETS)])
-            waiting = sorted((row for part in parts for row in part), key=lambda row: (row[1], row[2]))
+            place = queue.watermark(queue.EVENTS_PLACE) or EPOCH
+            parts = session.together([(text, (part, place, limit)) for part in range(BUCKETS)])
+            waiting = sorted((row for part in parts for row in part), key=lambda row: (row[1], row[2]))[:limit]
             found = session.together([(event_text, (row[2],)) for row in waiting])
-            published = [row for row, event in zip(waiting, found, strict=True) if event and event[0][4] is not None]
-            session.together([self._no_longer_waiting(row) for row in published])
-        return [_event(event[0]) for event in found if event and event[0][4] is None][:limit]
+            done = [row for row, event in zip(waiting, found, strict=True) if event and event[0][4] is not None]
+            session.together([self._no_longer_waiting(row) for row in done])
+            self._move_place(place, codec.time(waiting[0][1]) if waiting else None)
+        return [_event(event[0]) for event in found if event and event[0][4] is None]
+
+    def _move_place(self, place: datetime, oldest: datetime | None) -> None:
+        """Keeps from where on events may wait: the oldest that does, or a day ago where that is earlier.
+
+        An event is entered within seconds of being made, or anew when its fold is repeated.
+        """
+        latest = from_epoch_ms(session.server_time_ms()) - LOOK_BACK
+        reached = min(latest, oldest) if oldest is not None else latest
+        if reached - place > LOOK_BACK / 24:
+            queue.set_watermark(queue.EVENTS_PLACE, reached)
 
     def mark_published(self, ids: Sequence[str], at: datetime) -> None:
         """See the port."""
-        text = f"UPDATE {cql.table('outbox')} SET published_at = ? WHERE id = ? IF EXISTS"
+        found_text, text = cql.select("outbox", _EVENT, ("id",)), f"UPDATE {cql.table('outbox')} SET published_at = ?"
         with available():
-            for event_id in ids:
-                found = session.run(cql.select("outbox", _OUTBOX, ("id",)), (event_id,))
-                if found and session.conditional([session.bound(text, (at, event_id))]):
-                    session.run(*self._no_longer_waiting((queue.outbox_bucket(event_id), found[0][3], event_id)))
+            found = session.together([(found_text, (event_id,)) for event_id in ids])
+            rows_found = [part[0] for part in found if part]
+            for row in rows_found:
+                session.conditional([session.bound(f"{text} WHERE id = ? IF EXISTS", (at, row[0]))])
+            waiting = [(queue.outbox_bucket(row[0]), row[3], row[0]) for row in rows_found]
+            session.together([self._no_longer_waiting(row) for row in waiting])
 
     # --- one table each ------------------------------------------------------------------------------------------
 
@@ -250,10 +274,16 @@ class FoldTables:
         session.run(cql.insert("user_contexts", cql.CONTEXT), tuple(key))
         return self._marked(key, at, lambda: rows.again(key.user_id, lambda: merge(dry=False)))
 
-    def _version(self, key: ContextKey) -> int:
-        """The stored enrolment's version; 0 where there is none."""
-        found = session.run(cql.select(cql.ENROLMENTS, ("version",), ENROLMENT_KEY), key)
-        return int(found[0][0]) if found else 0
+    def _versions(self, key: ContextKey) -> tuple[int, int]:
+        """The stored aggregate's version and the enrolment's; 0 where there is none."""
+        found = session.together(
+            [
+                (cql.select(cql.AGGS, ("version",), AGG_KEY), agg_key_values(key)),
+                (cql.select(cql.ENROLMENTS, ("version",), ENROLMENT_KEY), key),
+            ]
+        )
+        agg, enrolment = (int(part[0][0]) if part else 0 for part in found)
+        return agg, enrolment
 
     def _write_enrolment(self, enrolment: Enrolment, stored: Enrolment | None) -> bool:
         """False where the enrolment is no longer `stored`."""
@@ -278,19 +308,26 @@ class FoldTables:
             return
         listed, stamp = codec.from_time(found[0][-2]), found[0][-1]
         place = (key.context_id, imports.bucket(key.user_id))
+        if listed != enrolment.enrolled_date and not self._relist(enrolment, listed, stamp):
+            return
         entry = (*place, enrolment.enrolled_date, key.user_id, key.collection_id)
         text = f"{cql.insert(cql.LIST, imports.BY_BATCH)} USING TIMESTAMP ?"
         session.run(text, (*entry, *codec.listed_values(enrolment), stamp))
-        if listed == enrolment.enrolled_date:
-            return
+
+    def _relist(self, enrolment: Enrolment, listed: datetime | None, stamp: int) -> bool:
+        """Takes the entry under the date of before away, and says under which the next one will be.
+
+        In this order: whoever finds another date said here removes that entry, even one that is written later. False
+        where another writer was in between: that one lists.
+        """
+        key = enrolment.key
         if listed is not None:
-            # The date is part of the key: an earlier one found later would leave a second entry of the learner.
+            entry = (key.context_id, imports.bucket(key.user_id), listed, key.user_id, key.collection_id)
             text = f"DELETE FROM {cql.table(cql.LIST)} USING TIMESTAMP ? WHERE {cql.matches(imports.BY_BATCH_KEY)}"
-            session.run(text, (stamp, *place, listed, key.user_id, key.collection_id))
-        text = (
-            f"UPDATE {cql.table(cql.ENROLMENTS)} SET listed_date = ? WHERE {cql.matches(ENROLMENT_KEY)} IF version = ?"
-        )
-        session.conditional([session.bound(text, (enrolment.enrolled_date, *key, enrolment.version))])
+            session.run(text, (stamp, *entry))
+        where = f"WHERE {cql.matches(ENROLMENT_KEY)} IF version = ?"
+        text = f"UPDATE {cql.table(cql.ENROLMENTS)} SET listed_date = ? {where}"
+        return session.conditional([session.bound(text, (enrolment.enrolled_date, *key, enrolment.version))])
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -332,13 +369,14 @@ class FoldTables:
 
     def _write_outbox(self, events: Sequence[OutboxEvent]) -> None:
         """Keeps each event once; one that is there and not published waits again, whoever wrote it."""
-        text = f"{cql.insert('outbox', _OUTBOX[:4])} IF NOT EXISTS"
+        text = f"{cql.insert('outbox', _EVENT[:4])} IF NOT EXISTS"
         for event in events:
             values = (event.id, event.topic, to_json(event.payload), event.created_at)
             session.conditional([session.bound(text, values)])
-            (kept,) = session.run(cql.select("outbox", _OUTBOX, ("id",)), (event.id,))
-            if kept[4] is None:
-                session.run(cql.insert("outbox_waiting", _WAITING), (queue.outbox_bucket(event.id), kept[3], event.id))
+            kept = session.run(cql.select("outbox", _EVENT, ("id",)), (event.id,))
+            if kept and kept[0][4] is None:
+                waiting = (queue.outbox_bucket(event.id), kept[0][3], event.id)
+                session.run(cql.insert("outbox_waiting", _WAITING), waiting)
 
     def _no_longer_waiting(self, row: Sequence[Any]) -> tuple[str, Sequence[Any]]:
         return f"DELETE FROM {cql.table('outbox_waiting')} WHERE {cql.matches(_WAITING)}", row

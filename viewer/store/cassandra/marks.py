@@ -19,19 +19,20 @@ from viewer.store.codec import from_json, to_json
 
 SLOT_SECONDS = 60
 BUCKETS = 16
+CLOSED_SLOTS = 3  # minutes until no writer can add to a minute, or mark what it entered there; clocks may differ by one
 SEPARATOR = "/"  # no id holds one
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One mark. born: its first token, part of its entry's key. slot: the minute under which a sweep finds it.
+    """One mark. slot: the minute under which a sweep finds it; entry: the id of its line there, never used again.
 
     deferred: it is among the marks that wait for its collection.
     """
 
     token: int
     marked_at: datetime
-    born: int
+    entry: int
     slot: int
     not_before: datetime | None = None
     deferred: bool = False
@@ -39,11 +40,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """All marks of one learner. version: None where nothing was ever marked."""
+    """All marks of one learner. version: None where nothing was ever marked. write_id: who wrote them last."""
 
     user_id: str
     version: int | None = None
     by_context: Mapping[ContextKey, Mark] = field(default_factory=dict)
+    write_id: int | None = None
 
     def told(self) -> list[StaleMark]:
         """As the port tells them, by key."""
@@ -52,16 +54,19 @@ class Marks:
         ]
 
     def with_reasons(self, reasons: Mapping[ContextKey, datetime]) -> "Marks":
-        """With one more reason for each context."""
+        """With one more reason for each context.
+
+        A mark that waits, or that has not been served for long, gets a new line: whatever became of its old one.
+        """
         after = dict(self.by_context)
         for key, at in reasons.items():
             known = after.get(key)
             if known is None:
-                token = secrets.randbits(62)
-                after[key] = Mark(token, at, born=token, slot=current_slot())
+                after[key] = relined(Mark(secrets.randbits(62), at, 0, 0), current_slot())
             else:
-                due = replace(known, slot=current_slot()) if known.not_before is not None else known
-                after[key] = replace(due, token=known.token + 1, not_before=None)
+                old = known.not_before is not None or known.slot < current_slot() - CLOSED_SLOTS
+                due = replace(known, token=known.token + 1, not_before=None)
+                after[key] = relined(due, current_slot()) if old else due
         return self._next(after)
 
     def entries_after(self, before: "Marks") -> dict[ContextKey, Mark]:
@@ -69,7 +74,7 @@ class Marks:
         return {
             key: mark
             for key, mark in self.by_context.items()
-            if (known := before.by_context.get(key)) is None or (known.slot, known.born) != (mark.slot, mark.born)
+            if (known := before.by_context.get(key)) is None or known.entry != mark.entry
         }
 
     def without(self, key: ContextKey) -> "Marks":
@@ -82,6 +87,11 @@ class Marks:
 
     def _next(self, by_context: Mapping[ContextKey, Mark]) -> "Marks":
         return Marks(self.user_id, (self.version or 0) + 1, by_context)
+
+
+def relined(mark: Mark, slot: int) -> Mark:
+    """The mark under another minute, in a new line."""
+    return replace(mark, slot=slot, entry=secrets.randbits(62))
 
 
 def current_slot() -> int:
@@ -99,9 +109,10 @@ def bucket(user_id: str) -> int:
     return zlib.crc32(user_id.encode()) % BUCKETS
 
 
-def marks_from(user_id: str, version: int | None, column: Mapping[str, str] | None) -> Marks:
+def marks_from(user_id: str, version: int | None, column: Mapping[str, str] | None, write_id: int | None) -> Marks:
     """The marks of the static columns."""
-    return Marks(user_id, version, {_key(user_id, name): _mark(text) for name, text in (column or {}).items()})
+    found = {_key(user_id, name): _mark(text) for name, text in (column or {}).items()}
+    return Marks(user_id, version, found, write_id)
 
 
 def column_of(marks: Marks) -> dict[str, str]:
@@ -118,7 +129,7 @@ def _text(mark: Mark) -> str:
     told: dict[str, Any] = {
         "token": mark.token,
         "at": to_epoch_ms(mark.marked_at),
-        "born": mark.born,
+        "entry": mark.entry,
         "slot": mark.slot,
     }
     if mark.not_before is not None:
@@ -134,7 +145,7 @@ def _mark(text: str) -> Mark:
     return Mark(
         token=told["token"],
         marked_at=from_epoch_ms(told["at"]),
-        born=told["born"],
+        entry=told["entry"],
         slot=told["slot"],
         not_before=from_epoch_ms(until) if until is not None else None,
         deferred=told.get("deferred", False),

@@ -7,14 +7,18 @@ replaces is deleted and written plainly, without conditions.
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from common import timestamps
+from common.errors import Unavailable
 from common.rows import ContextKey, Enrolment, Provenance
+from common.timestamps import to_epoch_ms
 from viewer.outbox import OutboxEvent
 from viewer.store import imports
 from viewer.store.cassandra import codec, cql, queue, rows, session
 from viewer.store.cassandra.marks import Mark, Marks, column_of, current_slot, slot_of
-from viewer.store.cassandra.session import Values, available
+from viewer.store.cassandra.session import Call, available
 from viewer.store.codec import ACTIVITY_TYPE, from_json, to_json
 from viewer.store.port import LearnerDump, OutboxEntry
 
@@ -23,7 +27,7 @@ _WALKED = (cql.UCC, "user_contexts", cql.ENROLMENTS, "provenance")
 _PROVENANCE = ("userid", "id", "action", "state", "recorded_at", "undone_at", "facts")
 _EVENT = ("id", "topic", "payload", "created_at", "published_at")
 _WAITING = ("bucket", "created_at", "id")
-Call = tuple[str, Values]
+MAX_SKEW_MS = 500  # the service starts later than that after a move
 
 
 class MovingTables:
@@ -67,6 +71,7 @@ class MovingTables:
     def load(self, dump: LearnerDump) -> None:
         """See the port. The old is gone before the new is written: whoever is killed in between loads again."""
         with available():
+            _check_clocks()
             before = self.dump(dump.user_id)
             session.together(_deletions(before))
             session.together(_insertions(dump))
@@ -92,27 +97,34 @@ class MovingTables:
             old = self._entries([*gone, *(event.id for event, _ in entries)])
             session.together([call for event, _ in old for call in _event_deletions(event)])
             session.together([call for entry in entries for call in _event_insertions(entry)])
+            if waiting := [event.created_at for event, published_at in entries if published_at is None]:
+                queue.lower_watermark(queue.EVENTS_PLACE, min(waiting))
 
     def watermarks(self) -> dict[str, datetime]:
         """See the port. A sweep's own place is not told: it is this store's alone."""
         with available():
-            names = [name for _, name in session.ringed("watermarks", "name", None, 1000) if name != queue.PLACE]
+            names = [name for _, name in session.ringed("watermarks", "name", None, 1000) if name not in queue.OWN]
             found = {name: queue.watermark(name) for name in names}
         return {name: at for name, at in found.items() if at is not None}
 
     def load_watermarks(self, watermarks: Mapping[str, datetime]) -> None:
         """See the port. An earlier time must be written later than the one it replaces: they bear their own times."""
         gone = f"DELETE FROM {cql.table('watermarks')} USING TIMESTAMP ? WHERE name = ?"
-        written = cql.select("watermarks", ("WRITETIME(at)",), ("name",))
         with available():
-            for name, before in self.watermarks().items():
-                at = watermarks.get(name)
-                if at is None:
-                    session.run(gone, (session.run(written, (name,))[0][0], name))
-                elif at < before:
-                    queue.set_watermark(name, at, over=session.run(written, (name,))[0][0])
+            for name in self.watermarks():
+                if name not in watermarks:
+                    session.run(gone, (queue.written_at(name), name))
             for name, at in watermarks.items():
+                queue.lower_watermark(name, at)
                 queue.set_watermark(name, at)
+
+
+@cache
+def _check_clocks() -> None:
+    """Raises Unavailable where what is written here could be older than what the cluster wrote, or outlive it."""
+    skew = abs(session.server_time_ms() - to_epoch_ms(timestamps.now()))
+    if skew > MAX_SKEW_MS:
+        raise Unavailable(f"The clocks of this machine and of Cassandra differ by {skew} ms: set them first")
 
 
 def _by_collection(user_id: str, collection_ids: Collection[str]) -> tuple[list[Any], list[Any]]:
@@ -158,7 +170,8 @@ def _insertions(dump: LearnerDump) -> list[Call]:
     calls += [queue.deferred(key) for key, mark in marks.by_context.items() if mark.deferred]
     if marks.by_context:
         columns = ("userid", *cql.MARKS)
-        calls.append((cql.insert(cql.UCC, columns), (dump.user_id, marks.version, column_of(marks))))
+        values = (dump.user_id, marks.version, column_of(marks), secrets.randbits(62))
+        calls.append((cql.insert(cql.UCC, columns), values))
     written: tuple[tuple[str, Sequence[Any], Any], ...] = (
         (cql.UCC, dump.rows, codec.consumption_values),
         (cql.ATTEMPTS, dump.attempts, codec.attempt_values),

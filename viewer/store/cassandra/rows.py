@@ -1,5 +1,6 @@
 """One learner's partition: his rows and his marks, read and written together."""
 
+import os
 import random
 import secrets
 import threading
@@ -7,8 +8,9 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from cassandra import ConsistencyLevel
 from cassandra.query import BoundStatement
 
 from common.errors import Unavailable
@@ -19,9 +21,18 @@ from viewer.store.codec import CONSUMPTION_KEY
 
 PATIENCE_SECONDS = 10
 ResultT = TypeVar("ResultT")
+ROWS_AT_ONCE = 100  # rows one statement reads
 _turns = [threading.RLock() for _ in range(256)]
 _SETTLE = ("version", cql.WRITE_ID)
 _SETTLE_MARKS = ("marks_version", "marks_write_id")
+
+
+def _new_turns() -> None:
+    """A fork copies locks as they are, and not the threads that hold them."""
+    _turns[:] = [threading.RLock() for _ in _turns]
+
+
+os.register_at_fork(after_in_child=_new_turns)
 
 
 def by_context(keys: Iterable[RowKey]) -> dict[ContextKey, list[str]]:
@@ -32,28 +43,30 @@ def by_context(keys: Iterable[RowKey]) -> dict[ContextKey, list[str]]:
     return grouped
 
 
-def read_calls(keys: Sequence[RowKey]) -> list[tuple[str, tuple[object, ...]]]:
-    """The statements that read these rows, one for each context."""
-    text = cql.select(cql.UCC, codec.CONSUMPTION, cql.CONTEXT, within="contentid")
-    return [(text, (*context, contents)) for context, contents in by_context(keys).items()]
+def read_calls(keys: Iterable[RowKey]) -> list[session.Call]:
+    """The statements that read these rows of one learner, with who wrote each last."""
+    columns = (*codec.CONSUMPTION, cql.WRITE_ID)
+    text = f"{cql.select(cql.UCC, columns, ('userid',))} AND (collectionid, contextid, contentid) IN ?"
+    ordered = sorted(set(keys))
+    parts = (ordered[place : place + ROWS_AT_ONCE] for place in range(0, len(ordered), ROWS_AT_ONCE))
+    return [(text, (part[0].user_id, [tuple(key[1:]) for key in part])) for part in parts]
 
 
-def marks_call(user_id: str) -> tuple[str, tuple[object, ...]]:
+def marks_call(user_id: str, *, serially: bool = False) -> session.Call:
     """The statement that reads a learner's marks: static columns, so one row whatever the partition holds."""
-    return f"{cql.select(cql.UCC, cql.MARKS, ('userid',))} LIMIT 1", (user_id,)
+    text = f"{cql.select(cql.UCC, cql.MARKS, ('userid',))} LIMIT 1"
+    return (text, (user_id,), ConsistencyLevel.LOCAL_SERIAL) if serially else (text, (user_id,))
 
 
-def marks_of(user_id: str, found: Sequence[Sequence[object]]) -> Marks:
+def marks_of(user_id: str, found: Sequence[Sequence[Any]]) -> Marks:
     """What `marks_call` found."""
-    version, column = found[0] if found else (None, None)
-    assert version is None or isinstance(version, int)
-    assert column is None or isinstance(column, Mapping)
-    return marks_from(user_id, version, column)
+    version, column, write_id = found[0] if found else (None, None, None)
+    return marks_from(user_id, version, column, write_id)
 
 
-def look(user_ids: Sequence[str]) -> dict[str, Marks]:
-    """The marks of these learners."""
-    found = session.together([marks_call(user_id) for user_id in user_ids])
+def look(user_ids: Sequence[str], serially: bool = False) -> dict[str, Marks]:
+    """The marks of these learners. serially: after every conditional write that is under way."""
+    found = session.together([marks_call(user_id, serially=serially) for user_id in user_ids])
     return {user_id: marks_of(user_id, rows) for user_id, rows in zip(user_ids, found, strict=True)}
 
 
@@ -64,7 +77,10 @@ def again(user_id: str, attempt: Callable[[], ResultT | None]) -> ResultT:
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = 0.001
-    with _turns[zlib.crc32(user_id.encode()) % len(_turns)]:
+    turn = _turns[zlib.crc32(user_id.encode()) % len(_turns)]
+    if not turn.acquire(timeout=PATIENCE_SECONDS):
+        raise Unavailable("Too many writers on the same rows; try again")
+    try:
         while True:
             done = attempt()
             if done is not None:
@@ -73,18 +89,22 @@ def again(user_id: str, attempt: Callable[[], ResultT | None]) -> ResultT:
                 raise Unavailable("Too many writers on the same rows; try again")
             time.sleep(random.uniform(0, pause))  # noqa: S311 - so that two do not meet again
             pause = min(pause * 2, 0.05)
+    finally:
+        turn.release()
 
 
 class Writing:
     """One conditional write of a learner's partition: rows that are new or changed, and his marks.
 
-    All of it takes place or nothing; where another writer was in between, nothing.
+    All of it takes place or nothing; where another writer was in between, nothing. Where an answer was lost and the
+    write is not there yet, `write` is False too, and it may take place later: whoever tries again writes under the same
+    condition, so that one of both takes place, and looks for `id` among the last writers of what it reads.
     """
 
     def __init__(self, stored: Mapping[RowKey, Consumption], marks: Marks) -> None:
         self._stored = stored
         self._marks = marks
-        self._write_id = secrets.randbits(62)
+        self.id = secrets.randbits(62)
 
     def write(
         self,
@@ -108,7 +128,7 @@ class Writing:
         )
         if took_place and entries and time.monotonic() - began > queue.STALL_SECONDS:
             # The sweep may have passed the minute meanwhile: it finds the mark under this one.
-            now = [queue.Entry(current_slot(), entry.key, entry.born) for entry in entries]
+            now = [queue.Entry(current_slot(), entry.key, entry.id) for entry in entries]
             session.together(queue.insertions(now))
         return took_place
 
@@ -117,18 +137,18 @@ class Writing:
         statements = []
         for row in new:
             values = codec.written(codec.consumption_values(row))
-            statements.append(session.bound(cql.insert_new(cql.UCC), [*values, self._write_id]))
+            statements.append(session.bound(cql.insert_new(cql.UCC), [*values, self.id]))
         for row in changed:
             before = self._stored[row.key]
             values = codec.written(codec.consumption_values(row), codec.consumption_values(before))
-            given = [*values[key_length:], self._write_id, *row.key, before.version]
+            given = [*values[key_length:], self.id, *row.key, before.version]
             statements.append(session.bound(cql.update(cql.UCC), given))
         return statements
 
     def _mark(self, marks: Marks) -> list[BoundStatement]:
         if marks is self._marks:
             return []
-        values = [marks.version, column_of(marks), self._write_id, marks.user_id, self._marks.version]
+        values = [marks.version, column_of(marks), self.id, marks.user_id, self._marks.version]
         return [session.bound(cql.update_marks(), values)]
 
     def _took_place(self, rows: Sequence[Consumption], marks: Marks) -> bool | None:
@@ -141,7 +161,7 @@ class Writing:
             text = f"{cql.select(cql.UCC, _SETTLE_MARKS, ('userid',))} LIMIT 1"
             found = session.serial(text, (marks.user_id,))
             before = self._marks.version
-        return told(found, self._write_id, before)
+        return told(found, self.id, before)
 
 
 def told(found: Sequence[Sequence[object]], write_id: int, before: int | None) -> bool | None:

@@ -10,28 +10,49 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC
 from typing import Any
 
-from cassandra import ConsistencyLevel, DriverException, RequestValidationException, WriteTimeout
-from cassandra.cluster import NoHostAvailable, OperationTimedOut, ResponseFuture, Session
+from cassandra import ConsistencyLevel, DriverException, RequestValidationException
+from cassandra import Unavailable as TooFewReplicas
+from cassandra.cluster import NoHostAvailable, ResponseFuture, Session
 from cassandra.connection import ConnectionException
 from cassandra.cqlengine import connection as registry
+from cassandra.policies import RetryPolicy
+from cassandra.protocol import ErrorMessage
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 from django.conf import settings
 from django.db import connections
 
 from common.errors import Unavailable
+from common.timestamps import to_epoch_ms
 
 logger = logging.getLogger("viewer.store")
 AT_ONCE = 64  # statements in flight for one call
 PAGE = 1000  # rows fetched at a time
+SERVER_TIME = "SELECT toTimestamp(now()) FROM system.local"
+LOST = (NoHostAvailable, DriverException, ConnectionException, ErrorMessage)
+"""What the driver raises where a statement was not answered; a newer server's errors come as a bare ErrorMessage."""
 Values = Sequence[Any]
 Call = tuple[str, Values] | tuple[str, Values, int]
 """A statement and its values, and its consistency where that is another than the configured one."""
 
 
 class UnknownOutcome(Exception):
-    """A conditional write whose answer was lost: it may have taken place, and a serial read will tell."""
+    """A conditional write whose answer was lost: it may have taken place, or take place later."""
+
+
+class _NeverAgain(RetryPolicy):  # type: ignore[misc]
+    """A conditional write is sent once: sent again, it would be answered as if another writer had been first."""
+
+    def on_request_error(self, *_: Any, **__: Any) -> tuple[int, None]:
+        return self.RETHROW, None
+
+    def on_write_timeout(self, *_: Any, **__: Any) -> tuple[int, None]:
+        return self.RETHROW, None
+
+    def on_read_timeout(self, *_: Any, **__: Any) -> tuple[int, None]:
+        return self.RETHROW, None
 
 
 @contextmanager
@@ -41,7 +62,7 @@ def available() -> Iterator[None]:
         yield
     except RequestValidationException:
         raise  # a statement of ours is wrong
-    except (NoHostAvailable, DriverException, ConnectionException, UnknownOutcome) as error:
+    except (*LOST, UnknownOutcome) as error:
         logger.warning("store unavailable", extra={"error": str(error).strip()})
         raise Unavailable("The store does not answer; nothing was acknowledged, try again") from error
 
@@ -90,6 +111,7 @@ class _Process:
             self._session.cluster.shutdown()
 
 
+_never_again = _NeverAgain()
 _process = _Process()
 atexit.register(_process.close)
 os.register_at_fork(after_in_child=lambda: setattr(_process, "_lock", threading.Lock()))
@@ -142,9 +164,11 @@ def each(calls: Iterable[Call]) -> Iterator[list[Any]]:
         yield list(future.result())
 
 
-def streamed(text: str, values: Values) -> Iterator[Any]:
-    """The rows one by one; the driver fetches PAGE at a time. The statement is sent at once."""
-    future = start(text, values)
+def streamed(text: str, values: Values, page: int = PAGE) -> Iterator[Any]:
+    """The rows one by one; the driver fetches `page` at a time. The statement is sent at once."""
+    statement = bound(text, values)
+    statement.fetch_size = page
+    future = _process.session().execute_async(statement, execution_profile=settings.CASSANDRA_PROFILE)
 
     def rows() -> Iterator[Any]:
         yield from future.result()
@@ -169,17 +193,26 @@ def conditional(statements: Sequence[BoundStatement]) -> bool:
     if len(statements) > 1:
         whole = BatchStatement(BatchType.UNLOGGED)
         whole.add_all(statements, [None] * len(statements))
+    whole.retry_policy = _never_again
     try:
         answer = _process.session().execute(whole, execution_profile=settings.CASSANDRA_PROFILE)
-    except (WriteTimeout, OperationTimedOut) as error:
+    except (RequestValidationException, NoHostAvailable, TooFewReplicas):
+        raise  # it was not tried
+    except LOST as error:
         raise UnknownOutcome from error
     return bool(answer.one()[0])
+
+
+def server_time_ms() -> int:
+    """The clock of whichever node answers, in ms since 1970."""
+    return to_epoch_ms(run(SERVER_TIME, ())[0][0].replace(tzinfo=UTC))
 
 
 def settled(write: Callable[[], bool], took_place: Callable[[], bool | None]) -> bool:
     """What `write` answers; where its answer was lost, what `took_place` finds out. Raises Unavailable for neither.
 
-    took_place: None where another writer came after ours, or instead of it, and nobody can tell which.
+    took_place: False where it has not taken place yet: it still may, unless the caller writes under the same condition;
+    None where another writer came after ours, or instead of it, and nobody can tell which.
     """
     try:
         return write()

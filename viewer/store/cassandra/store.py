@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,13 +12,26 @@ from viewer.lifecycle import Outcome, ViewEvent
 from viewer.store import batch, imports
 from viewer.store.cassandra import codec, cql, queue, rows, session
 from viewer.store.cassandra.folds import FoldTables
-from viewer.store.cassandra.marks import Mark, Marks, current_slot, slot_of
+from viewer.store.cassandra.marks import Mark, Marks, current_slot, relined, slot_of
 from viewer.store.cassandra.moving import MovingTables
 from viewer.store.cassandra.session import available
 from viewer.store.codec import AGG_KEY, agg_key_values
 from viewer.store.port import Applied, ImportBatch
 
 LEARNERS = 100  # learners looked at in one page of a walk
+
+
+FEW = 8  # contexts whose kept facts are read with the rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a write starts from. kept: what only aggregates keep, in those that were asked; writers: who wrote last."""
+
+    stored: dict[RowKey, Consumption]
+    marks: Marks
+    kept: dict[ContextKey, ActivityAgg]
+    writers: set[int]
 
 
 class CassandraStore(FoldTables, MovingTables):
@@ -28,45 +41,53 @@ class CassandraStore(FoldTables, MovingTables):
 
     def apply(self, key: RowKey, event: ViewEvent) -> Applied:
         """See the port. Two round trips: what is there, then one conditional write of row and mark."""
-        with available():
-            return rows.again(key.user_id, lambda: self._apply(key.user_id, [(key, event)]))[0]
+        return self.apply_all(key.user_id, [(key, event)])[0]
 
     def apply_all(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Applied]:
         """See the port."""
         if not events:
             return []
+        tried: dict[int, list[Applied]] = {}
         with available():
-            return rows.again(user_id, lambda: self._apply(user_id, events))
+            return rows.again(user_id, lambda: self._apply(user_id, events, tried))
 
-    def _apply(self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]]) -> list[Applied] | None:
-        """What became of the events; None where another writer was in between."""
-        stored, marks, kept = self._read(user_id, [key for key, _ in events])
-        made = batch.folded(events, stored, kept)
-        if any(one.outcome is not Outcome.APPLIED for one in made.told) and (stored or made.new):
+    def _apply(
+        self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]], tried: dict[int, list[Applied]]
+    ) -> list[Applied] | None:
+        """What became of the events; None where another writer was in between.
+
+        tried: the answers of earlier tries by their write id: one whose answer was lost may have taken place since.
+        """
+        read = self._read(user_id, [key for key, _ in events])
+        for write_id in read.writers & tried.keys():
+            return tried[write_id]
+        made = batch.folded(events, read.stored, read.kept)
+        if read.stored and any(one.outcome is not Outcome.APPLIED for one in made.told):
             # What wrote nothing still marks a row that its aggregate has not seen: that takes the whole aggregate.
-            made = batch.folded(events, stored, self.aggs(sorted({key.context for key, _ in events})))
-        writing = rows.Writing(stored, marks)
-        if not writing.write(made.new, made.changed, made.marks):
-            return None
-        return made.answers({context for context in made.marks if context not in marks.by_context})
+            made = batch.folded(events, read.stored, self.aggs(sorted({key.context for key, _ in events})))
+        writing = rows.Writing(read.stored, read.marks)
+        known = read.marks.by_context
+        answers = tried[writing.id] = made.answers({context for context in made.marks if context not in known})
+        return answers if writing.write(made.new, made.changed, made.marks) else None
 
-    def _read(
-        self, user_id: str, keys: Sequence[RowKey]
-    ) -> tuple[dict[RowKey, Consumption], Marks, dict[ContextKey, ActivityAgg]]:
-        """The rows, the learner's marks, and what is kept of these contexts: one round trip."""
+    def _read(self, user_id: str, keys: Sequence[RowKey]) -> "_Read":
+        """What a write of these rows starts from. One round trip for few contexts, two for many."""
         contexts = sorted({key.context for key in keys})
-        kept_text = cql.select(cql.AGGS, ("kept",), AGG_KEY)
+        few = len(contexts) <= FEW
         reads = rows.read_calls(keys)
-        found = session.together(
-            [rows.marks_call(user_id), *reads, *((kept_text, agg_key_values(context)) for context in contexts)]
-        )
-        stored = [codec.consumption_from(row) for part in found[1 : 1 + len(reads)] for row in part]
+        found = session.together([rows.marks_call(user_id), *reads, *(_kept_calls(contexts) if few else ())])
+        own = [row for part in found[1 : 1 + len(reads)] for row in part]
+        stored = {row.key: row for row in map(codec.consumption_from, own)}
+        told = found[1 + len(reads) :]
+        if not few:
+            # Only what has no row may be kept elsewhere.
+            contexts = sorted({key.context for key in keys if key not in stored})
+            told = session.together(_kept_calls(contexts))
         kept = {
-            context: codec.kept_from(context, part[0][0])
-            for context, part in zip(contexts, found[1 + len(reads) :], strict=True)
-            if part
+            context: codec.kept_from(context, part[0][0]) for context, part in zip(contexts, told, strict=True) if part
         }
-        return {row.key: row for row in stored}, rows.marks_of(user_id, found[0]), kept
+        marks = rows.marks_of(user_id, found[0])
+        return _Read(stored, marks, kept, {row[-1] for row in own} | {marks.write_id or 0})
 
     # --- imports -----------------------------------------------------------------------------------------------
 
@@ -87,7 +108,8 @@ class CassandraStore(FoldTables, MovingTables):
 
     def _import_consumption(self, user_id: str, given: ImportBatch) -> int | None:
         """The number of rows changed; None where another writer was in between."""
-        stored, marks, _ = self._read(user_id, [row.key for row in given.rows])
+        read = self._read(user_id, [row.key for row in given.rows])
+        stored, marks = read.stored, read.marks
         after: dict[RowKey, Consumption] = {}
         for row in given.rows:
             known = after.get(row.key, stored.get(row.key))
@@ -103,8 +125,13 @@ class CassandraStore(FoldTables, MovingTables):
 
     def rows(self, keys: Sequence[RowKey]) -> list[Consumption]:
         """See the port."""
+        calls = [
+            call
+            for user_id in sorted({key.user_id for key in keys})
+            for call in rows.read_calls(key for key in keys if key.user_id == user_id)
+        ]
         with available():
-            return [codec.consumption_from(row) for part in session.each(rows.read_calls(keys)) for row in part]
+            return [codec.consumption_from(row) for part in session.each(calls) for row in part]
 
     def attempts(self, keys: Sequence[RowKey]) -> list[Attempt]:
         """See the port."""
@@ -190,7 +217,7 @@ class CassandraStore(FoldTables, MovingTables):
             return False
         if not rows.Writing({}, marks).write(after=marks.without(mark.key)):
             return None
-        session.run(*queue.deletion(queue.Entry(known.slot, mark.key, known.born)))
+        session.run(*queue.deletion(queue.Entry(known.slot, mark.key, known.entry)))
         if known.deferred:
             session.run(*queue.undeferred(mark.key))
         return True
@@ -202,7 +229,7 @@ class CassandraStore(FoldTables, MovingTables):
             if known.token != mark.token:
                 return None
             slot = max(current_slot(), slot_of(until))
-            return replace(known, not_before=until, slot=slot, deferred=True)
+            return relined(replace(known, not_before=until, deferred=True), slot)
 
         with available():
             session.run(*queue.deferred(mark.key))
@@ -213,7 +240,7 @@ class CassandraStore(FoldTables, MovingTables):
 
         def due(known: Mark) -> Mark | None:
             waits = known.not_before is not None
-            return replace(known, not_before=None, slot=current_slot(), deferred=False) if waits else None
+            return relined(replace(known, not_before=None, deferred=False), current_slot()) if waits else None
 
         with available():
             for collection_id in sorted(collection_ids):
@@ -232,8 +259,7 @@ class CassandraStore(FoldTables, MovingTables):
                 return False
             if not rows.Writing({}, marks).write(after=marks.with_mark(key, changed)):
                 return None
-            if (known.slot, known.born) != (changed.slot, changed.born):
-                session.run(*queue.deletion(queue.Entry(known.slot, key, known.born)))
+            session.run(*queue.deletion(queue.Entry(known.slot, key, known.entry)))
             return True
 
         rows.again(key.user_id, attempt)
@@ -247,6 +273,12 @@ class CassandraStore(FoldTables, MovingTables):
         """See the port."""
         with available():
             queue.set_watermark(name, at)
+
+
+def _kept_calls(contexts: Sequence[ContextKey]) -> list[session.Call]:
+    """The statements that read what the aggregates of these contexts keep."""
+    text = cql.select(cql.AGGS, ("kept",), AGG_KEY)
+    return [(text, agg_key_values(context)) for context in contexts]
 
 
 def _by_learner(given: ImportBatch) -> dict[str, ImportBatch]:

@@ -95,7 +95,7 @@ class FoldTables:
 
     def save_folds(self, folds: Sequence[Fold]) -> bool:
         """See the port."""
-        return all(self.save_fold(fold.sources, fold.folded, fold.events) for fold in folds)
+        return all(session.side_by_side(lambda fold: self.save_fold(fold.sources, fold.folded, fold.events), folds))
 
     def save_enrolment(self, enrolment: Enrolment, expected_version: int, at: datetime) -> bool:
         """See the port."""

@@ -9,9 +9,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC
-from typing import Any
+from typing import Any, TypeVar
 
 from cassandra import ConsistencyLevel, DriverException, RequestValidationException
 from cassandra import Unavailable as TooFewReplicas
@@ -27,8 +28,11 @@ from django.db import connections
 from common.errors import Unavailable
 from common.timestamps import to_epoch_ms
 
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 logger = logging.getLogger("viewer.store")
 AT_ONCE = 64  # statements in flight for one call
+WORKERS = 8  # pieces of work done side by side
 PAGE = 1000  # rows fetched at a time
 SERVER_TIME = "SELECT toTimestamp(now()) FROM system.local"
 LOST = (NoHostAvailable, DriverException, ConnectionException, ErrorMessage)
@@ -95,6 +99,8 @@ class _Process:
             self._session, self._prepared = None, {}
         connections[alias].connect()
         self._session = registry.get_session(alias)
+        atexit.unregister(self.close)
+        atexit.register(self.close)  # only now, because it has to run before the driver's own
         self._pid = os.getpid()
 
     def prepared(self, text: str) -> PreparedStatement:
@@ -113,7 +119,6 @@ class _Process:
 
 _never_again = _NeverAgain()
 _process = _Process()
-atexit.register(_process.close)
 os.register_at_fork(after_in_child=lambda: setattr(_process, "_lock", threading.Lock()))
 
 
@@ -162,6 +167,14 @@ def each(calls: Iterable[Call]) -> Iterator[list[Any]]:
         waiting.append(start(*call))
     for future in waiting:
         yield list(future.result())
+
+
+def side_by_side(work: Callable[[ItemT], ResultT], items: Sequence[ItemT]) -> list[ResultT]:
+    """What `work` gives for each item, several at a time: for work that is many statements one after another."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(WORKERS, len(items))) as pool:
+        return list(pool.map(work, items))
 
 
 def streamed(text: str, values: Values, page: int = PAGE) -> Iterator[Any]:

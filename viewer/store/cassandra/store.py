@@ -206,8 +206,7 @@ class CassandraStore(FoldTables, MovingTables):
 
     def clear_marks(self, marks: Sequence[StaleMark]) -> None:
         """See the port."""
-        for mark in marks:
-            self.clear_mark(mark)
+        session.side_by_side(self.clear_mark, marks)
 
     def _clear(self, mark: StaleMark) -> bool | None:
         """Whether the mark is gone; None where another writer was in between."""

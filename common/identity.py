@@ -155,7 +155,7 @@ def check_origin(request: Request) -> None:
     While nobody is asked who they are, any page a person of this machine visits could write for any learner. Browsers
     tell where a page comes from; other clients say nothing and pass, as do pages of this machine.
     """
-    origin = request.headers.get("origin")
+    origin = request.META.get("HTTP_ORIGIN")
     if origin is None:
         return
     try:

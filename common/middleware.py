@@ -20,7 +20,7 @@ class RequestLog:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The answer of the rest of the stack."""
         started = time.perf_counter()
-        given = request.headers.get("X-Request-Id", "")
+        given = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would parse every header
         request_id = given if 0 < len(given) <= 128 and given.isprintable() else uuid.uuid4().hex
         response = self.get_response(request)
         response["X-Request-Id"] = request_id

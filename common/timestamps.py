@@ -4,8 +4,9 @@ import re
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS = int((datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) / timedelta(milliseconds=1))
-_FIRST_MS = -int((EPOCH - datetime(1, 1, 2, tzinfo=UTC)) / timedelta(milliseconds=1))
+_MS = timedelta(milliseconds=1)
+_LAST_MS = (datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) // _MS
+_FIRST_MS = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // _MS
 # 2026-03-01 15:30:00:000+0530: Sunbird puts a colon before the milliseconds.
 _SUNBIRD = re.compile(r"(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2}):(\d{1,3})\s*(Z|[+-]\d{2}:?\d{2})?", re.ASCII)
 _DIGITS = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -23,12 +24,12 @@ def now() -> datetime:
 
 def to_epoch_ms(value: datetime) -> int:
     """Whole milliseconds since 1970, as the APIs answer dates."""
-    return (value - EPOCH) // timedelta(milliseconds=1)
+    return (value - EPOCH) // _MS
 
 
 def from_epoch_ms(value: int) -> datetime:
     """The time of `value` ms since 1970; values beyond the calendar give its first or last day."""
-    return EPOCH + timedelta(milliseconds=min(max(value, _FIRST_MS), _LAST_MS))
+    return EPOCH + min(max(value, _FIRST_MS), _LAST_MS) * _MS
 
 
 def parse(value: object) -> datetime:

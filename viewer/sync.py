@@ -16,7 +16,7 @@ from common.rows import AppliedEvent, Attempt, RowKey
 from common.wire import read_fields, to_input
 from viewer import assessing, assessments, events, services, statusmap, tasks
 from viewer.inputs import MAX_EVENTS, EventHead, SubmitInput, SyncInput
-from viewer.lifecycle import Outcome, Verb, ViewEvent
+from viewer.lifecycle import MAX_APPLIED, Outcome, Verb, ViewEvent
 from viewer.store import Applied, get_store
 
 ASSESS = "assess"
@@ -84,9 +84,11 @@ def _kept(items: list[Item], now: datetime) -> set[int]:
 def _applied(user_id: str, items: list[Item]) -> list[Applied]:
     """What became of the views, all in one transaction."""
     of_one_row = Counter(item.key for item in items)
-    return get_store().apply_all(
-        user_id, [(item.key, replace(item.event, remember=of_one_row[item.key])) for item in items]
-    )
+    events = [
+        replace(item.event, remember=of_one_row[item.key]) if of_one_row[item.key] > MAX_APPLIED else item.event
+        for item in items
+    ]
+    return get_store().apply_all(user_id, list(zip((item.key for item in items), events, strict=True)))
 
 
 def _item(learner: Caller, place: int, event: dict[str, Any], now: datetime, reread: set[str]) -> Item:

@@ -211,14 +211,14 @@ def test_a_forced_end_of_a_started_row_is_an_end(store: OrmStore, key: RowKey) -
     )
 
 
-def test_postgresql_plans_a_statement_once_and_not_each_time(store: OrmStore, key: RowKey) -> None:
-    if store._db.dialect.name != "postgresql":
-        pytest.skip("SQLite's driver keeps its compiled statements by itself")
+@pytest.mark.usefixtures("_databases")
+def test_postgresql_plans_a_statement_once_and_not_each_time(key: RowKey) -> None:
+    store = OrmStore(using="postgres")
     store.apply(key, START)
     for second in range(1, 8):
         store.apply(key, view(Verb.UPDATE, second, timespent=5.0))
     told = "SELECT count(*) FROM pg_prepared_statements WHERE starts_with(statement, %s)"
-    with connections[store._db.using].cursor() as cursor:
+    with connections["postgres"].cursor() as cursor:
         cursor.execute(told, [f"UPDATE {UCC}"])
         assert cursor.fetchone()[0] >= 1
 

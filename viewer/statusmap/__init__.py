@@ -17,4 +17,17 @@ from viewer.statusmap.healing import close, heal
 from viewer.statusmap.lookup import Found, Look, Wanted, begin_fill, fill, found_in, look
 from viewer.statusmap.writing import Written, writing
 
-__all__ = ["Found", "Look", "Wanted", "Written", "begin_fill", "close", "counts", "fill", "found_in", "heal", "look", "writing"]
+__all__ = [
+    "Found",
+    "Look",
+    "Wanted",
+    "Written",
+    "begin_fill",
+    "close",
+    "counts",
+    "fill",
+    "found_in",
+    "heal",
+    "look",
+    "writing",
+]

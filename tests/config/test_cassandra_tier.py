@@ -141,7 +141,8 @@ def test_one_copy_with_a_commit_log_on_disk_keeps_what_it_acknowledges(tmp_path:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_every_numbered_file_was_run_once(_cassandra: None, settings: Any) -> None:
+@pytest.mark.usefixtures("_cassandra")
+def test_every_numbered_file_was_run_once(settings: Any) -> None:
     assert schema.pending(session.session(), settings.CASSANDRA_KEYSPACE) == []
     assert list(schema.run(session.session(), settings.CASSANDRA_KEYSPACE)) == []
     options = session.session().execute(

@@ -11,18 +11,21 @@ from django.db.models import Model, Q
 from catalogue.facts import BatchFacts, CollectionFacts, LearnerProfile, ProgramFacts
 from catalogue.models import Batch, Collection, Learner, Program
 from catalogue.source import Tree
+from common.database import available
 
 _IDS_PER_QUERY = 500  # SQLite builds differ in how many parameters a query may have; all take 999
 
 
 class OrmCatalogue:
-    """A `CatalogueSource` on the Django ORM. Holds no state."""
+    """A `CatalogueSource` on the Django ORM. Holds no state. Every method raises Unavailable without a database."""
 
+    @available()
     def tree_version(self, collection_id: str) -> str | None:
         """When the collection was last changed; None when it is unknown. One query."""
         found = Collection.objects.filter(pk=collection_id).values_list("updated_at", flat=True).first()
         return found.isoformat() if found else None
 
+    @available()
     def tree(self, collection_id: str) -> Tree | None:
         """The stored node with its version; None when the collection is unknown. One query."""
         found: tuple[datetime, Any] | None = (
@@ -30,11 +33,13 @@ class OrmCatalogue:
         )
         return Tree(found[0].isoformat(), found[1]) if found else None
 
+    @available()
     def collections(self, ids: Iterable[str]) -> dict[str, CollectionFacts]:
         """Each known collection by its id; the trees are not read."""
         names = [field.name for field in fields(CollectionFacts)]
         return {row["collection_id"]: CollectionFacts(**row) for row in _rows(Collection, ids, names)}
 
+    @available()
     def batches(self, ids: Iterable[str]) -> dict[str, BatchFacts]:
         """Each known batch by its id."""
         names = [field.name for field in fields(BatchFacts)]
@@ -43,6 +48,7 @@ class OrmCatalogue:
             for row in _rows(Batch, ids, names)
         }
 
+    @available()
     def batch_ids_of(self, collection_id: str) -> list[str]:
         """Its own batches and those of the programs that contain it, by id."""
         containing = [
@@ -53,6 +59,7 @@ class OrmCatalogue:
         wanted = Q(collection_id=collection_id) | Q(program_id__in=containing)
         return list(Batch.objects.filter(wanted).order_by("batch_id").values_list("batch_id", flat=True))
 
+    @available()
     def changed_since(self, since: datetime | None) -> list[tuple[str, datetime]]:
         """By the stamp every load leaves on what it changed."""
         changed = Collection.objects.order_by("updated_at", "collection_id")
@@ -60,6 +67,7 @@ class OrmCatalogue:
             changed = changed.filter(updated_at__gt=since)
         return list(changed.values_list("collection_id", "updated_at"))
 
+    @available()
     def programs(self, ids: Iterable[str]) -> dict[str, ProgramFacts]:
         """Each known program by its id."""
         names = [field.name for field in fields(ProgramFacts)]
@@ -68,6 +76,7 @@ class OrmCatalogue:
             for row in _rows(Program, ids, names)
         }
 
+    @available()
     def profiles(self, user_ids: Iterable[str]) -> dict[str, LearnerProfile]:
         """Each known learner's profile by user id."""
         names = [field.name for field in fields(LearnerProfile)]

@@ -370,5 +370,6 @@ LOGGING = {
         "celery": {"level": "WARNING"},
         "kombu.connection": {"level": "ERROR"},
         "cassandra": {"level": "WARNING"},
+        "cassandra.io.libevreactor": {"level": "ERROR"},  # a busy machine ends its thread late, which harms nobody
     },
 }

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from common.database import available
 from modes.models import Instance
 from modes.rules import Mode
 
@@ -47,6 +48,7 @@ class _Cached:
         self._value = None
 
 
+@available()
 def _read() -> InstanceSettings:
     row = Instance.objects.filter(pk=Instance.ONLY).values_list("mode", "epoch", "force_view_end").first()
     return InstanceSettings(Mode(row[0]), row[1], row[2]) if row else InstanceSettings()

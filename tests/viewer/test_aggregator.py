@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connections
 
 from catalogue import api as catalogue
 from catalogue.loader import load
 from catalogue.reading import read as read_catalogue
 from common import timestamps
+from common.errors import Unavailable
 from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment, RowKey, Status
 from tests.contract.store_contract import together
 from tests.servers import ROOT
@@ -305,3 +307,21 @@ def test_a_worker_that_is_behind_takes_up_who_has_waited_longest(learner: Learne
     end(asked, LEAVES[1])
     tasks.aggregate([asked.user_id], asked_at=time.time() - 60)
     assert [get_store().marks(key.user_id) for key in (asked, waits)] == [[], []]
+
+
+def test_a_catalogue_that_does_not_answer_puts_no_mark_off(learner: Learner) -> None:
+    key = ContextKey(learner(), "class-1-maths", "batch-1")
+    end(key, LEAVES[0])
+    catalogue.forget_hierarchies()
+    with connections["default"].cursor() as cursor:
+        cursor.execute("ALTER TABLE catalogue_collection RENAME TO catalogue_collection_away")
+        try:
+            with pytest.raises(Unavailable):
+                aggregator.fold_learner(key.user_id, at(2))
+            with pytest.raises(Unavailable):
+                aggregator.fold_pending([key], at(2))
+        finally:
+            cursor.execute("ALTER TABLE catalogue_collection_away RENAME TO catalogue_collection")
+    (mark,) = get_store().marks(key.user_id)
+    assert mark.not_before is None
+    assert aggregator.fold_learner(key.user_id, at(3)).saved == 1

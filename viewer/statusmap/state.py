@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from common.database import available
 from viewer.store import codec, sql
-from viewer.store.database import Database, available
+from viewer.store.database import Database
 
 LEASE_SECONDS = 1.0
 RENEW_SECONDS = 0.75  # so that a lease seldom ends between a question and its answer

@@ -3,13 +3,14 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from common.database import available
 from common.errors import Unavailable
 from viewer.store import sql
 
@@ -32,16 +33,6 @@ class LostRace(Exception):
 def _lost_to_another(error: OperationalError) -> bool:
     """True where the database undid our transaction for another one's sake: a deadlock, or a serialisation failure."""
     return getattr(error.__cause__, "sqlstate", None) in {"40P01", "40001"}
-
-
-@contextmanager
-def available() -> Iterator[None]:
-    """Turns a database that does not answer into Unavailable: no driver error passes the port."""
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        logger.warning("store unavailable", extra={"error": str(error).strip()})
-        raise Unavailable("The store does not answer; nothing was acknowledged, try again") from error
 
 
 class Database:

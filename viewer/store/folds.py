@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from common.database import available
 from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment
 from viewer.lifecycle import Outcome
 from viewer.outbox import OutboxEvent
 from viewer.progress import Folded, Sources
 from viewer.store import codec, imports, sql
 from viewer.store.batch import keep_attempts
-from viewer.store.database import Database, LostRace, available
+from viewer.store.database import Database, LostRace
 
 _OUTBOX = ("id", "topic", "payload", "created_at")
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from common.database import available
 from common.rows import ContextKey, Provenance, StaleMark
 from viewer.outbox import OutboxEvent
 from viewer.store import codec, imports, sql
-from viewer.store.database import Database, LostRace, available
+from viewer.store.database import Database, LostRace
 from viewer.store.port import LearnerDump, OutboxEntry
 
 _CONTEXT = ("userid", "collectionid", "contextid")

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from common.database import available
 from common.rows import (
     ActivityAgg,
     Attempt,
@@ -20,7 +21,7 @@ from common.rows import (
 from common.timestamps import to_epoch_ms
 from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
 from viewer.store import batch, codec, imports, sql
-from viewer.store.database import MAX_TRIES, Database, available
+from viewer.store.database import MAX_TRIES, Database
 from viewer.store.moving import MovingTables
 from viewer.store.port import Applied, ImportBatch
 from viewer.store.together import FoldsTogether

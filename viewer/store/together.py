@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from common.database import available
 from common.rows import ActivityAgg, ContextKey, StaleMark
 from viewer.progress import Sources
 from viewer.store import codec, imports, sql
-from viewer.store.database import Database, LostRace, available
+from viewer.store.database import Database, LostRace
 from viewer.store.folds import FoldTables
 from viewer.store.port import Fold
 

@@ -240,39 +240,40 @@ class FoldTables:
         given = [*values[len(AGG_KEY) :], write_id, *key, before.version]
         return self._cas(cql.AGGS, cql.update(cql.AGGS), given, key, write_id, before.version)
 
-    def _merge_agg(self, agg: ActivityAgg, at: datetime) -> bool:
-        """Takes in what another system tells of a context; True where that changed something."""
+    def _merge_agg(self, agg: ActivityAgg, *, dry: bool) -> bool | None:
+        """Takes in what another system tells of a context."""
+        stored = self._agg(agg.key)
+        merged = agg if stored is None else merging.merge_agg(stored, agg)
+        if merged is stored or dry:
+            return merged is not stored
+        return self._save_agg(merged, stored or ActivityAgg(agg.key)) or None
 
-        def merge(*, dry: bool) -> bool | None:
-            stored = self._agg(agg.key)
-            merged = agg if stored is None else merging.merge_agg(stored, agg)
-            if merged is stored or dry:
-                return merged is not stored
-            return self._save_agg(merged, stored or ActivityAgg(agg.key)) or None
+    def _merge_enrolment(self, enrolment: Enrolment, *, dry: bool) -> bool | None:
+        """Takes in what another system tells of an enrolment."""
+        stored = self.enrolment(enrolment.key)
+        merged = enrolment if stored is None else merging.merge_enrolment(stored, enrolment)
+        if merged is stored or dry:
+            return merged is not stored
+        if not self._write_enrolment(merged, stored):
+            return None
+        self._list(enrolment.key)
+        return True
 
-        return self._merged(agg.key, at, merge)
+    def _merge_all(self, user_id: str, merges: Sequence[tuple[ContextKey, Merge]], at: datetime) -> int:
+        """How many of one learner's rows these merges changed; their contexts are marked before and after.
 
-    def _merge_enrolment(self, enrolment: Enrolment, at: datetime) -> bool:
-        """Takes in what another system tells of an enrolment; True where that changed something."""
-
-        def merge(*, dry: bool) -> bool | None:
-            stored = self.enrolment(enrolment.key)
-            merged = enrolment if stored is None else merging.merge_enrolment(stored, enrolment)
-            if merged is stored or dry:
-                return merged is not stored
-            if not self._write_enrolment(merged, stored):
-                return None
-            self._list(enrolment.key)
-            return True
-
-        return self._merged(enrolment.key, at, merge)
-
-    def _merged(self, key: ContextKey, at: datetime, merge: Merge) -> bool:
-        """`merge`, marked where it changes something: importing twice marks nothing."""
-        if not merge(dry=True):
-            return False
-        session.run(cql.insert("user_contexts", cql.CONTEXT), tuple(key))
-        return self._marked(key, at, lambda: rows.again(key.user_id, lambda: merge(dry=False)))
+        Only those that would change something, so that importing twice marks nothing.
+        """
+        adds = session.side_by_side(lambda one: one[1](dry=True), merges)
+        wanted = [one for one, adding in zip(merges, adds, strict=True) if adding]
+        if not wanted:
+            return 0
+        contexts = sorted({key for key, _ in wanted})
+        session.together([(cql.insert("user_contexts", cql.CONTEXT), tuple(key)) for key in contexts])
+        self._mark(contexts, at)
+        changed = [rows.again(user_id, partial(merge, dry=False)) for _, merge in wanted]
+        self._mark(contexts, at)
+        return sum(changed)
 
     def _versions(self, key: ContextKey) -> tuple[int, int]:
         """The stored aggregate's version and the enrolment's; 0 where there is none."""

@@ -122,7 +122,9 @@ class MovingTables:
 @cache
 def _check_clocks() -> None:
     """Raises Unavailable where what is written here could be older than what the cluster wrote, or outlive it."""
-    skew = abs(session.server_time_ms() - to_epoch_ms(timestamps.now()))
+    asked = to_epoch_ms(timestamps.now())
+    told = session.server_time_ms()
+    skew = max(asked - told, told - to_epoch_ms(timestamps.now()))  # a slow answer is no other clock
     if skew > MAX_SKEW_MS:
         raise Unavailable(f"The clocks of this machine and of Cassandra differ by {skew} ms: set them first")
 

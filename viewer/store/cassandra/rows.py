@@ -104,6 +104,7 @@ class Writing:
     def __init__(self, stored: Mapping[RowKey, Consumption], marks: Marks) -> None:
         self._stored = stored
         self._marks = marks
+        self._lost: Sequence[RowKey] = ()
         self.id = secrets.randbits(62)
 
     def write(
@@ -132,6 +133,18 @@ class Writing:
             session.together(queue.insertions(now))
         return took_place
 
+    def overtaken(self, found: Mapping[RowKey, Consumption]) -> bool:
+        """True where nobody can tell from its rows as they are now whether it took place: others wrote them all since.
+
+        Only a write whose answer was lost is in doubt.
+        """
+        versions = [(self._version(self._stored, key), self._version(found, key)) for key in self._lost]
+        return bool(versions) and all(now > before + 1 for before, now in versions)
+
+    @staticmethod
+    def _version(rows: Mapping[RowKey, Consumption], key: RowKey) -> int:
+        return rows[key].version if key in rows else 0
+
     def _rows(self, new: Sequence[Consumption], changed: Sequence[Consumption]) -> list[BoundStatement]:
         key_length = len(CONSUMPTION_KEY)
         statements = []
@@ -153,6 +166,7 @@ class Writing:
 
     def _took_place(self, rows: Sequence[Consumption], marks: Marks) -> bool | None:
         """Whether a write whose answer was lost did: any part of it tells of the whole."""
+        self._lost = [row.key for row in rows]
         if rows:
             key = rows[0].key
             found = session.serial(cql.select(cql.UCC, _SETTLE, CONSUMPTION_KEY), key)

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, StaleMark
@@ -47,27 +48,32 @@ class CassandraStore(FoldTables, MovingTables):
         """See the port."""
         if not events:
             return []
-        tried: dict[int, list[Applied]] = {}
+        tried: list[tuple[rows.Writing, list[Applied]]] = []
         with available():
             return rows.again(user_id, lambda: self._apply(user_id, events, tried))
 
     def _apply(
-        self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]], tried: dict[int, list[Applied]]
+        self, user_id: str, events: Sequence[tuple[RowKey, ViewEvent]], tried: list[tuple[rows.Writing, list[Applied]]]
     ) -> list[Applied] | None:
         """What became of the events; None where another writer was in between.
 
-        tried: the answers of earlier tries by their write id: one whose answer was lost may have taken place since.
+        tried: earlier tries and their answers: one whose answer was lost may have taken place since. Raises
+        UnknownOutcome where others wrote after that, so that nobody can tell: the events must not be added twice.
         """
         read = self._read(user_id, [key for key, _ in events])
-        for write_id in read.writers & tried.keys():
-            return tried[write_id]
+        for before, answers in tried:
+            if before.id in read.writers:
+                return answers
+            if before.overtaken(read.stored):
+                raise session.UnknownOutcome
         made = batch.folded(events, read.stored, read.kept)
         if read.stored and any(one.outcome is not Outcome.APPLIED for one in made.told):
             # What wrote nothing still marks a row that its aggregate has not seen: that takes the whole aggregate.
             made = batch.folded(events, read.stored, self.aggs(sorted({key.context for key, _ in events})))
         writing = rows.Writing(read.stored, read.marks)
         known = read.marks.by_context
-        answers = tried[writing.id] = made.answers({context for context in made.marks if context not in known})
+        answers = made.answers({context for context in made.marks if context not in known})
+        tried.append((writing, answers))
         return answers if writing.write(made.new, made.changed, made.marks) else None
 
     def _read(self, user_id: str, keys: Sequence[RowKey]) -> "_Read":
@@ -94,17 +100,16 @@ class CassandraStore(FoldTables, MovingTables):
     def import_rows(self, batch: ImportBatch) -> int:
         """See the port. Each learner's rows are one write; a killed import is completed by its repetition."""
         with available():
-            return sum(self._import(user_id, part) for user_id, part in _by_learner(batch).items())
+            learners = list(_by_learner(batch).items())
+            return sum(session.side_by_side(lambda learner: self._import(*learner), learners))
 
     def _import(self, user_id: str, given: ImportBatch) -> int:
         count = rows.again(user_id, lambda: self._import_consumption(user_id, given)) if given.rows else 0
         if given.attempts:
             count += self._keep_attempts(given.attempts, given.at).count(Outcome.APPLIED)
-        for agg in imports.aggs_of(given):
-            count += self._merge_agg(agg, given.at)
-        for enrolment in given.enrolments:
-            count += self._merge_enrolment(enrolment, given.at)
-        return count
+        aggs = [(agg.key, partial(self._merge_agg, agg)) for agg in imports.aggs_of(given)]
+        enrolments = [(one.key, partial(self._merge_enrolment, one)) for one in given.enrolments]
+        return count + self._merge_all(user_id, [*aggs, *enrolments], given.at)
 
     def _import_consumption(self, user_id: str, given: ImportBatch) -> int | None:
         """The number of rows changed; None where another writer was in between."""

@@ -18,7 +18,7 @@ import pytest
 from cassandra import ConsistencyLevel, OperationTimedOut
 from cassandra.cluster import ResponseFuture
 from cassandra.connection import ConnectionShutdown
-from cassandra.protocol import ErrorMessage, OverloadedErrorMessage, ServerError
+from cassandra.protocol import ErrorMessage, OverloadedErrorMessage, ReadTimeoutErrorMessage, ServerError
 from cassandra.protocol_features import ProtocolFeatures
 from django.conf import settings
 
@@ -234,10 +234,18 @@ def unknown_outcome() -> Any:
     return ErrorMessage.recv_body(io.BytesIO(body), 5, ProtocolFeatures(), None, None, None)
 
 
+def read_timeout() -> Any:
+    """A node too slow to tell what was there before, which the driver asks once more by itself."""
+    answers = {"required_responses": 1, "received_responses": 1}
+    info = {"consistency": ConsistencyLevel.LOCAL_SERIAL, "data_retrieved": False, **answers}
+    return ReadTimeoutErrorMessage(0x1200, "the node is slow", info)
+
+
 LOSSES: dict[str, Callable[[], Any]] = {
     "connection broke": lambda: ConnectionShutdown("the connection broke"),
     "server error": lambda: ServerError(0x0000, "the coordinator failed", None),
     "overloaded": lambda: OverloadedErrorMessage(0x1001, "the coordinator is overloaded", None),
+    "slow": read_timeout,
     "nobody knows": unknown_outcome,
 }
 
@@ -435,6 +443,7 @@ def test_a_sweep_on_a_host_a_day_ahead_passes_no_minute_that_is_to_come(
     cassandra: CassandraStore, clock: Clock, place: Place, learner: Learner
 ) -> None:
     key = key_of(learner())
+    forget("stale_marks")  # a minute that holds a mark is never passed
     clock.wall = DAY.total_seconds()
     due(cassandra)
     clock.wall = 0
@@ -557,22 +566,51 @@ def test_nothing_is_loaded_where_the_clocks_differ(
     assert cassandra.dump(key.user_id) == dump
 
 
-@pytest.mark.parametrize(
-    "stopped", ["UPDATE {keyspace}.user_enrolments SET listed_date", "INSERT INTO {keyspace}.enrolments_by_batch"]
-)
+def move(store: CassandraStore, key: ContextKey, minute: float) -> None:
+    """Gives an enrolment another date; the earliest that is told counts."""
+    store.import_rows(ImportBatch(at=at(0), enrolments=[Enrolment(*key, enrolled_date=at(minute), version=1)]))
+
+
+def listed(store: CassandraStore, key: ContextKey) -> list[datetime | None]:
+    """The dates under which the batch's only learner is listed."""
+    return [enrolment.enrolled_date for enrolment in store.batch_enrolments(key.context_id)]
+
+
+UNLISTS = "DELETE FROM {keyspace}.enrolments_by_batch"
+SAYS_WHERE = "UPDATE {keyspace}.user_enrolments SET listed_date"
+LISTS = "INSERT INTO {keyspace}.enrolments_by_batch"
+
+
+@pytest.mark.parametrize("stopped", [UNLISTS, SAYS_WHERE, LISTS])
 def test_a_learner_whose_date_two_writers_move_stands_once_in_the_batchs_list(
     cassandra: CassandraStore, wire: Wire, learner: Learner, stopped: str
 ) -> None:
     key = own_batch(learner).context
+    move(cassandra, key, 0)
+    wire.before(starting(stopped), lambda: move(cassandra, key, -20))
+    move(cassandra, key, -10)
+    assert listed(cassandra, key) == [at(-20)]
 
-    def move(minute: float) -> None:
-        enrolment = Enrolment(*key, enrolled_date=at(minute), version=1)
-        cassandra.import_rows(ImportBatch(at=at(0), enrolments=[enrolment]))
 
-    move(0)
-    wire.before(starting(stopped), lambda: move(-20))
-    move(-10)
-    assert [one.enrolled_date for one in cassandra.batch_enrolments(key.context_id)] == [at(-20)]
+class Killed(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("killed", [UNLISTS, SAYS_WHERE, LISTS])
+def test_a_learner_whose_writer_was_killed_stands_once_in_the_batchs_list_when_the_mark_is_served(
+    cassandra: CassandraStore, wire: Wire, learner: Learner, killed: str
+) -> None:
+    key = own_batch(learner)
+    move(cassandra, key.context, 0)
+
+    def kill() -> None:
+        raise Killed
+
+    wire.before(starting(killed), kill)
+    with pytest.raises(Killed):
+        move(cassandra, key.context, -10)
+    assert cassandra.clear_mark(only_mark(cassandra, key))
+    assert listed(cassandra, key.context) == [at(-10)]
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------

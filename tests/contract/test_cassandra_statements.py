@@ -22,7 +22,8 @@ Learner = Callable[..., str]
 
 @pytest.fixture
 def cassandra(_cassandra: None, _databases: None) -> CassandraStore:
-    """The store on Cassandra."""
+    """The store on Cassandra, whose process has marked something before: the first time the sweep is given a place."""
+    queue.ensure_place()
     return CassandraStore()
 
 

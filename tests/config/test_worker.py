@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from celery.fixups.django import DjangoWorkerFixup
 
 from config import settings as ours
 from config.celery import app
@@ -130,3 +131,8 @@ def test_a_forked_child_makes_its_own_connection_and_the_parents_lives_on(tier: 
         cwd=servers.ROOT, env=environment(tmp_path, **settings), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ran.stdout, ran.returncode) == ("0 1\n", 0), ran.stderr
+
+
+def test_tasks_keep_their_connections_between_them() -> None:
+    """Celery reads this by a name of its own: an upgrade that renames it would make every task connect anew."""
+    assert DjangoWorkerFixup(app).db_reuse_max == sys.maxsize

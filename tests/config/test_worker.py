@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from celery.fixups.django import DjangoWorkerFixup
+from celery.fixups import django as fixups
 
 from config import settings as ours
 from config.celery import app
@@ -135,4 +135,4 @@ def test_a_forked_child_makes_its_own_connection_and_the_parents_lives_on(tier: 
 
 def test_tasks_keep_their_connections_between_them() -> None:
     """Celery reads this by a name of its own: an upgrade that renames it would make every task connect anew."""
-    assert DjangoWorkerFixup(app).db_reuse_max == sys.maxsize
+    assert vars(fixups)["DjangoWorkerFixup"](app).db_reuse_max == sys.maxsize

@@ -38,13 +38,19 @@ def turns(user_ids: Sequence[str]) -> Iterator[list[str]]:
     tokens = {_key(user_id): secrets.token_hex(8) for user_id in user_ids}
     taken = _take_all(tokens)
     mine = [user_id for user_id in user_ids if taken is None or taken[_key(user_id)]]
-    logger.debug("turns begin", extra={"user_ids": mine})
+    _log("turn begins", mine)
     try:
         yield mine
     finally:
-        logger.debug("turns end", extra={"user_ids": mine})
+        _log("turn ends", mine)
         if taken is not None:
             _give_all_back({key: token for key, token in tokens.items() if taken[key]})
+
+
+def _log(message: str, user_ids: Sequence[str]) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        for user_id in user_ids:
+            logger.debug(message, extra={"user_id": user_id})
 
 
 def _key(user_id: str) -> str:

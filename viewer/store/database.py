@@ -16,6 +16,7 @@ from viewer.store import sql
 
 ResultT = TypeVar("ResultT")
 MAX_TRIES = 10
+LOCK_WAIT = "200ms"
 logger = logging.getLogger("viewer.store")
 _sqlite_writers = threading.RLock()
 
@@ -31,8 +32,11 @@ class LostRace(Exception):
 
 
 def _lost_to_another(error: OperationalError) -> bool:
-    """True where the database undid our transaction for another one's sake: a deadlock, or a serialisation failure."""
-    return getattr(error.__cause__, "sqlstate", None) in {"40P01", "40001"}
+    """True where the database undid our transaction for another one's sake.
+
+    A deadlock, a serialisation failure, or a lock that was not had in time.
+    """
+    return getattr(error.__cause__, "sqlstate", None) in {"40P01", "40001", "55P03"}
 
 
 class Database:
@@ -85,6 +89,11 @@ class Database:
                     raise
                 return False
         return True
+
+    def be_impatient(self) -> None:
+        """Has the rest of this transaction give up on a lock after LOCK_WAIT, as lost to whoever holds it."""
+        if self.dialect.one_statement:
+            self.all("SELECT set_config('lock_timeout', %s, true)", [LOCK_WAIT])
 
     def one(self, statement: str, values: sql.Values) -> Sequence[Any]:
         """The first row of a statement that always has one."""

@@ -47,6 +47,7 @@ class FoldsTogether(FoldTables):
         changed = [fold for fold in ordered if fold.changes_enrolment]
 
         def save() -> None:
+            self._db.be_impatient()  # one learner whose rows are held must not hold up all of them
             self._write_outbox([event for fold in ordered for event in fold.events])
             self._replace(
                 imports.AGGS, [(fold.folded.agg, fold.sources.agg.version) for fold in ordered], key=len(codec.AGG_KEY)

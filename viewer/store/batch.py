@@ -69,11 +69,12 @@ def folded(
 
 
 def keep_attempts(
-    stored: Mapping[tuple[str, ...], Attempt], attempts: Sequence[Attempt]
+    stored: Mapping[tuple[str, ...], Attempt], attempts: Sequence[Attempt], *, imported: bool = False
 ) -> tuple[dict[tuple[str, ...], Attempt], list[Outcome]]:
     """(row key, attempt id) -> the attempt as it is to be stored, for those given; and what became of each given one.
 
-    A replay is stored later than what it replays: that alone changes nothing.
+    A replay is stored later than what it replays: that alone changes nothing, but in an import, where any order of the
+    same accounts must leave the same.
     """
     known: dict[tuple[str, ...], Attempt] = {}
     outcomes = []
@@ -81,9 +82,9 @@ def keep_attempts(
         key = (*attempt.key, attempt.attempt_id)
         before = known.get(key, stored.get(key))
         after = attempt if before is None else merge_attempt(before, attempt)
-        adds = before is None or replace(after, updated_on=before.updated_on) != before
-        known[key] = after if adds or before is None else before
-        outcomes.append(Outcome.APPLIED if adds else Outcome.OLDER)
+        same = before is not None and (after if imported else replace(after, updated_on=before.updated_on)) == before
+        known[key] = before if same and before is not None else after
+        outcomes.append(Outcome.OLDER if same else Outcome.APPLIED)
     return known, outcomes
 
 

@@ -123,10 +123,12 @@ class FoldTables:
                 self._mark(unseen, at)
         return outcomes
 
-    def _keep_attempts(self, attempts: Sequence[Attempt], at: datetime) -> list[Outcome]:
+    def _keep_attempts(self, attempts: Sequence[Attempt], at: datetime, *, imported: bool = False) -> list[Outcome]:
         """What became of each; those of one collection are one conditional write."""
         user_id = attempts[0].key.user_id
-        known, outcomes = keep_attempts({key: one for key, (one, _) in self._stored(attempts).items()}, attempts)
+        known, outcomes = keep_attempts(
+            {key: one for key, (one, _) in self._stored(attempts).items()}, attempts, imported=imported
+        )
         contexts = sorted(
             {one.key.context for one, told in zip(attempts, outcomes, strict=True) if told is Outcome.APPLIED}
         )
@@ -137,13 +139,17 @@ class FoldTables:
         for collection_id in sorted({key[1] for key in known}):
             part = [(place, one) for place, one in enumerate(attempts) if one.key.collection_id == collection_id]
             tried: dict[int, list[Outcome]] = {}
-            written = rows.again(user_id, partial(self._write_attempts, [one for _, one in part], tried))
+            written = rows.again(
+                user_id, partial(self._write_attempts, [one for _, one in part], tried, imported=imported)
+            )
             for (place, _), outcome in zip(part, written, strict=True):
                 outcomes[place] = outcome
         self._mark(contexts, at)
         return outcomes
 
-    def _write_attempts(self, attempts: Sequence[Attempt], tried: dict[int, list[Outcome]]) -> list[Outcome] | None:
+    def _write_attempts(
+        self, attempts: Sequence[Attempt], tried: dict[int, list[Outcome]], *, imported: bool
+    ) -> list[Outcome] | None:
         """What became of the attempts in one collection; None where another writer was in between.
 
         tried: as in `CassandraStore._apply`.
@@ -152,7 +158,7 @@ class FoldTables:
         for write_id in {last for _, last in found.values()} & tried.keys():
             return tried[write_id]
         stored = {key: one for key, (one, _) in found.items()}
-        known, outcomes = keep_attempts(stored, attempts)
+        known, outcomes = keep_attempts(stored, attempts, imported=imported)
         write_id = secrets.randbits(62)
         tried[write_id] = outcomes
         statements = []

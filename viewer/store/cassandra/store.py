@@ -106,7 +106,7 @@ class CassandraStore(FoldTables, MovingTables):
     def _import(self, user_id: str, given: ImportBatch) -> int:
         count = rows.again(user_id, lambda: self._import_consumption(user_id, given)) if given.rows else 0
         if given.attempts:
-            count += self._keep_attempts(given.attempts, given.at).count(Outcome.APPLIED)
+            count += self._keep_attempts(given.attempts, given.at, imported=True).count(Outcome.APPLIED)
         aggs = [(agg.key, partial(self._merge_agg, agg)) for agg in imports.aggs_of(given)]
         enrolments = [(one.key, partial(self._merge_enrolment, one)) for one in given.enrolments]
         return count + self._merge_all(user_id, [*aggs, *enrolments], given.at)

@@ -109,13 +109,16 @@ def _rates(tier: Tier, options: argparse.Namespace) -> list[Compared]:
         return []
     with tier.service(worker=False) as server:
         _prepare(server, tier, wanted, prepared_rows(options.rounds, options.seconds))
-        with tier.floors() as floor_server:
-            _fill_floor(floor_server[0].port)
-            outcomes = []
-            for measure in wanted:
-                _say(f"{measure.name} …")
-                times = {"rounds": options.rounds, "seconds": options.seconds}
-                outcomes.append(compare(measure, tier, server, floor_server, **times))
+        tier.inside().forget_marks()
+    with tier.service(worker=True):
+        tier.wait_for_map()
+    with tier.service(worker=False) as server, tier.floors() as floor_server:
+        _fill_floor(floor_server[0].port)
+        outcomes = []
+        for measure in wanted:
+            _say(f"{measure.name} …")
+            times = {"rounds": options.rounds, "seconds": options.seconds}
+            outcomes.append(compare(measure, tier, server, floor_server, **times))
     return outcomes
 
 
@@ -128,6 +131,8 @@ def _ages(tier: Tier, options: argparse.Namespace) -> age.Ages:
         tier.inside().forget_marks()  # to fold them all here would take minutes; the first end folds its context
     tier.forget_messages()
     with tier.service(worker=True) as server:
+        tier.wait_for_map()
+        tier.wait_for_worker()
         return age.measure(server, tier.inside(), rate, options.load_seconds)
 
 

@@ -27,6 +27,8 @@ CASSANDRA_PORT = int(os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "59042"))
 MAP_DB, BROKER_DB, FLOOR_DB = 13, 14, 15  # Redis databases of the bench, emptied before and after
 QUEUES = ("viewer", "celery")
 THREADS = 8
+QUIET_SECONDS = 7  # longer than the sweep's interval
+PATIENCE_SECONDS = 240
 
 
 @dataclass
@@ -87,6 +89,25 @@ class Tier:
             return False
         return bool(redis.Redis.from_url(self.settings["REDIS_URL"]).dbsize())
 
+    def wait_for_map(self) -> None:
+        """Returns once the sweep of a worker has switched the status map on; at once where there is none."""
+        if "REDIS_URL" not in self.settings:
+            return
+        with psycopg.connect(self.settings["DATABASE_URL"], autocommit=True) as database:
+            _until(lambda: database.execute("SELECT 1 FROM status_map WHERE phase = 'on'").fetchone() is not None)
+
+    def wait_for_worker(self) -> None:
+        """Returns once nothing was marked for longer than a sweep takes: a new catalogue marks every enrolment."""
+        inside, quiet_since = self.inside(), time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal quiet_since
+            if inside.marks():
+                quiet_since = time.monotonic()
+            return time.monotonic() - quiet_since > QUIET_SECONDS
+
+        _until(quiet)
+
     def forget_messages(self) -> None:
         """Empties the broker: what a service without a worker has left there."""
         url = self.settings.get("CELERY_BROKER_URL")
@@ -99,6 +120,15 @@ class Tier:
                 with suppress(ChannelError):  # RabbitMQ's word for a queue that was never made
                     channel: Any = connection.channel()
                     channel.queue_purge(name)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    """Raises BenchFailed where it does not come true."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchFailed("the service did not come to rest")
+        time.sleep(0.1)
 
 
 def _wait_for(port: int, log: Path) -> None:

@@ -1,6 +1,6 @@
 """Rows to column values and back, for the SQL tables. Times and JSON differ by database, names do not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +13,14 @@ from common.rows import (
     Consumption,
     ContextKey,
     Enrolment,
+    Provenance,
     Question,
     RowKey,
+    StaleMark,
     Status,
 )
 from common.timestamps import from_epoch_ms, to_epoch_ms
+from viewer.outbox import OutboxEvent
 
 CONSUMPTION_KEY = ("userid", "collectionid", "contextid", "contentid")
 CONSUMPTION = (
@@ -75,6 +78,10 @@ ENROLMENT = (
     "datetime",
     "version",
 )
+CONTEXT_KEY = ("userid", "collectionid", "contextid")
+MARK = (*CONTEXT_KEY, "token", "marked_at", "not_before")
+PROVENANCE = ("userid", "id", "action", "state", "recorded_at", "undone_at", "facts")
+EVENT = ("id", "topic", "payload", "created_at", "published_at")
 ACTIVITY_TYPE = "Course"
 
 
@@ -101,7 +108,8 @@ def from_time(value: Any) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _time(value: Any) -> datetime:
+def time(value: Any) -> datetime:
+    """As `from_time`, for a column that is never empty."""
     found = from_time(value)
     assert found is not None
     return found
@@ -142,7 +150,7 @@ def consumption_from(columns: Sequence[Any]) -> Consumption:
         view_count=columns[8],
         last_access_time=from_time(columns[9]),
         last_completed_time=from_time(columns[10]),
-        last_updated_time=_time(columns[11]),
+        last_updated_time=time(columns[11]),
         own_completed_time=from_time(columns[12]),
         origin=columns[13],
         applied=tuple(
@@ -154,6 +162,11 @@ def consumption_from(columns: Sequence[Any]) -> Consumption:
 
 def attempt_values(attempt: Attempt) -> tuple[Any, ...]:
     """Values in the order of ATTEMPT."""
+    return (*attempt_head(attempt), to_json([_question_json(question) for question in attempt.questions]))
+
+
+def attempt_head(attempt: Attempt) -> tuple[Any, ...]:
+    """The values of ATTEMPT but the questions, which stores keep each in their own way."""
     return (
         *attempt.key,
         attempt.attempt_id,
@@ -163,22 +176,26 @@ def attempt_values(attempt: Attempt) -> tuple[Any, ...]:
         attempt.grand_total,
         attempt.total_score,
         attempt.total_max_score,
-        to_json([_question_json(question) for question in attempt.questions]),
     )
 
 
 def attempt_from(columns: Sequence[Any]) -> Attempt:
     """The attempt of these columns, in the order of ATTEMPT."""
+    return attempt_of(columns, tuple(_question_from(question) for question in from_json(columns[11])))
+
+
+def attempt_of(columns: Sequence[Any], questions: tuple[Question, ...]) -> Attempt:
+    """The attempt of these columns, in the order of ATTEMPT, with its questions."""
     return Attempt(
         key=RowKey(*columns[:4]),
         attempt_id=columns[4],
-        created_on=_time(columns[5]),
-        last_attempted_on=_time(columns[6]),
-        updated_on=_time(columns[7]),
+        created_on=time(columns[5]),
+        last_attempted_on=time(columns[6]),
+        updated_on=time(columns[7]),
         grand_total=columns[8],
         total_score=columns[9],
         total_max_score=columns[10],
-        questions=tuple(_question_from(question) for question in from_json(columns[11])),
+        questions=questions,
     )
 
 
@@ -240,8 +257,8 @@ def agg_from(columns: Sequence[Any]) -> ActivityAgg:
     )
 
 
-def enrolment_values(enrolment: Enrolment) -> tuple[Any, ...]:
-    """Values in the order of ENROLMENT."""
+def enrolment_values(enrolment: Enrolment, encode: Callable[[Any], Any] = to_json) -> tuple[Any, ...]:
+    """Values in the order of ENROLMENT; `encode`: how maps and lists of them are kept."""
     return (
         enrolment.user_id,
         enrolment.collection_id,
@@ -253,8 +270,8 @@ def enrolment_values(enrolment: Enrolment) -> tuple[Any, ...]:
         enrolment.progress,
         enrolment.completion_percentage,
         enrolment.completed_on,
-        to_json(enrolment.content_status),
-        to_json(enrolment.issued_certificates),
+        encode(enrolment.content_status),
+        encode(enrolment.issued_certificates),
         enrolment.last_read_content_id,
         enrolment.last_read_content_status,
         enrolment.last_content_access_time,
@@ -263,8 +280,8 @@ def enrolment_values(enrolment: Enrolment) -> tuple[Any, ...]:
     )
 
 
-def enrolment_from(columns: Sequence[Any]) -> Enrolment:
-    """The enrolment of these columns, in the order of ENROLMENT."""
+def enrolment_from(columns: Sequence[Any], decode: Callable[[Any], Any] = from_json) -> Enrolment:
+    """The enrolment of these columns, in the order of ENROLMENT; `decode`: the other way round."""
     return Enrolment(
         user_id=columns[0],
         collection_id=columns[1],
@@ -276,11 +293,44 @@ def enrolment_from(columns: Sequence[Any]) -> Enrolment:
         progress=columns[7],
         completion_percentage=columns[8],
         completed_on=from_time(columns[9]),
-        content_status=from_json(columns[10]),
-        issued_certificates=tuple(from_json(columns[11])),
+        content_status=decode(columns[10]),
+        issued_certificates=tuple(decode(columns[11])),
         last_read_content_id=columns[12],
         last_read_content_status=columns[13],
         last_content_access_time=from_time(columns[14]),
         updated_at=from_time(columns[15]),
         version=columns[16],
     )
+
+
+def mark_values(mark: StaleMark) -> tuple[Any, ...]:
+    """Values in the order of MARK."""
+    return (*mark.key, mark.token, mark.marked_at, mark.not_before)
+
+
+def mark_from(columns: Sequence[Any]) -> StaleMark:
+    """The mark of these columns, in the order of MARK."""
+    return StaleMark(ContextKey(*columns[:3]), columns[3], time(columns[4]), from_time(columns[5]))
+
+
+def provenance_values(record: Provenance) -> tuple[Any, ...]:
+    """Values in the order of PROVENANCE."""
+    facts = to_json(record.facts)
+    return (record.user_id, record.id, record.action, record.state, record.recorded_at, record.undone_at, facts)
+
+
+def provenance_from(columns: Sequence[Any]) -> Provenance:
+    """The record of these columns, in the order of PROVENANCE."""
+    user_id, record_id, action, state, recorded_at, undone_at, facts = columns
+    return Provenance(user_id, record_id, action, state, time(recorded_at), from_time(undone_at), from_json(facts))
+
+
+def event_values(event: OutboxEvent, published_at: datetime | None = None) -> tuple[Any, ...]:
+    """Values in the order of EVENT."""
+    return (event.id, event.topic, to_json(event.payload), event.created_at, published_at)
+
+
+def event_from(columns: Sequence[Any]) -> tuple[OutboxEvent, datetime | None]:
+    """The event of these columns, in the order of EVENT, and when it was published; None: it waits."""
+    event_id, topic, payload, created_at, published_at = columns
+    return OutboxEvent(event_id, topic, from_json(payload), time(created_at)), from_time(published_at)

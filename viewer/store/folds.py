@@ -8,12 +8,10 @@ from common.database import available
 from common.rows import ActivityAgg, Attempt, ContextKey, Enrolment
 from viewer.lifecycle import Outcome
 from viewer.outbox import OutboxEvent
-from viewer.progress import Folded, Sources
+from viewer.progress import Sources
 from viewer.store import codec, imports, sql
 from viewer.store.batch import keep_attempts
 from viewer.store.database import Database, LostRace
-
-_OUTBOX = ("id", "topic", "payload", "created_at")
 
 
 class FoldTables:
@@ -47,18 +45,6 @@ class FoldTables:
         with available():
             found = self._db.all(statement, key)
         return codec.enrolment_from(found[0]) if found else None
-
-    def save_fold(self, sources: Sources, folded: Folded, events: Sequence[OutboxEvent]) -> bool:
-        """See the port."""
-
-        def save() -> None:
-            self._write_outbox(events)
-            self._save_agg(folded.agg, sources.agg.version)
-            stored = sources.enrolment
-            if stored is not None and folded.enrolment is not None and folded.enrolment is not stored:
-                self._save_enrolment(folded.enrolment, stored.version)
-
-        return self._db.unless_lost(save)
 
     def save_enrolment(self, enrolment: Enrolment, expected_version: int, at: datetime) -> bool:
         """See the port."""
@@ -105,9 +91,9 @@ class FoldTables:
 
     def unpublished(self, limit: int) -> list[OutboxEvent]:
         """See the port."""
-        statement = sql.select("outbox", _OUTBOX, "published_at IS NULL", ("created_at", "id")) + " LIMIT %s"
+        statement = sql.select("outbox", codec.EVENT, "published_at IS NULL", ("created_at", "id")) + " LIMIT %s"
         with available():
-            return [_event(row) for row in self._db.all(statement, [limit])]
+            return [codec.event_from(row)[0] for row in self._db.all(statement, [limit])]
 
     def mark_published(self, ids: Sequence[str], at: datetime) -> None:
         """See the port."""
@@ -115,41 +101,27 @@ class FoldTables:
         with available(), self._db.turn(), self._db.atomic():
             self._db.many(statement, [(at, event_id) for event_id in ids])
 
-    def _save_agg(self, agg: ActivityAgg, expected_version: int) -> None:
-        dialect = self._db.dialect
-        if expected_version == 0:
-            statement = sql.insert_new(dialect, "user_activity_agg", codec.AGG, codec.AGG_KEY)
-            written = self._db.execute(statement, codec.agg_values(agg))
-        else:
-            statement = sql.update(dialect, "user_activity_agg", codec.AGG, codec.AGG_KEY)
-            values = codec.agg_values(agg)
-            written = self._db.execute(statement, [*values[4:], *values[:4], expected_version])
-        if not written:
-            raise LostRace
-
     def _save_enrolment(self, enrolment: Enrolment, expected_version: int) -> None:
-        dialect, values = self._db.dialect, codec.enrolment_values(enrolment)
-        if expected_version == 0:
-            statement = sql.insert_new(dialect, "user_enrolments", codec.ENROLMENT, codec.ENROLMENT_KEY)
-            written = self._db.execute(statement, values)
-        else:
-            statement = sql.update(dialect, "user_enrolments", codec.ENROLMENT, codec.ENROLMENT_KEY)
-            written = self._db.execute(statement, [*values[3:], *values[:3], expected_version])
-        if not written:
-            raise LostRace
+        self._replace(imports.ENROLMENTS, [(enrolment, expected_version)])
         imports.save_by_batch(self._db, [enrolment])
+
+    def _replace(self, table: imports.Table, rows: Sequence[tuple[Any, int]]) -> None:
+        """Stores each row over the version it was read with (0: it was not there). Raises LostRace for any other."""
+        dialect, key = self._db.dialect, len(table.key)
+        new = [table.encode(row) for row, version in rows if not version]
+        old = [
+            (*values[key:], *values[:key], version)
+            for values, version in ((table.encode(row), version) for row, version in rows if version)
+        ]
+        for make, values in ((sql.insert_new, new), (sql.update, old)):
+            if values and self._db.many(make(dialect, table.name, table.columns, table.key), values) < len(values):
+                raise LostRace
 
     def _write_outbox(self, events: Sequence[OutboxEvent]) -> None:
         if events:
-            rows = [(event.id, event.topic, codec.to_json(event.payload), event.created_at) for event in events]
-            self._db.many(sql.insert_new(self._db.dialect, "outbox", _OUTBOX, ("id",)), rows)
+            insert = sql.insert_new(self._db.dialect, "outbox", codec.EVENT, codec.EVENT[:1])
+            self._db.many(insert, [codec.event_values(event) for event in events])
 
 
 def _attempt_key(attempt: Attempt) -> tuple[str, ...]:
     return (*attempt.key, attempt.attempt_id)
-
-
-def _event(row: Sequence[Any]) -> OutboxEvent:
-    created_at = codec.from_time(row[3])
-    assert created_at is not None
-    return OutboxEvent(row[0], row[1], codec.from_json(row[2]), created_at)

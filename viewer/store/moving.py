@@ -9,54 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from common.database import available
-from common.rows import ContextKey, Provenance, StaleMark
-from viewer.outbox import OutboxEvent
+from common.rows import ContextKey
 from viewer.store import codec, imports, sql
 from viewer.store.database import Database, LostRace
 from viewer.store.port import LearnerDump, OutboxEntry
-
-_CONTEXT = ("userid", "collectionid", "contextid")
-_MARK = (*_CONTEXT, "token", "marked_at", "not_before")
-_PROVENANCE = ("userid", "id", "action", "state", "recorded_at", "undone_at", "facts")
-_OUTBOX = ("id", "topic", "payload", "created_at", "published_at")
-
-
-def _time(column: Any) -> datetime:
-    """The time in a column that is never empty."""
-    found = codec.from_time(column)
-    assert found is not None
-    return found
-
-
-def _mark_values(mark: StaleMark) -> tuple[Any, ...]:
-    return (*mark.key, mark.token, mark.marked_at, mark.not_before)
-
-
-def _mark_from(columns: Sequence[Any]) -> StaleMark:
-    return StaleMark(ContextKey(*columns[:3]), columns[3], _time(columns[4]), codec.from_time(columns[5]))
-
-
-def _provenance_values(record: Provenance) -> tuple[Any, ...]:
-    facts = codec.to_json(record.facts)
-    return (record.user_id, record.id, record.action, record.state, record.recorded_at, record.undone_at, facts)
-
-
-def _provenance_from(columns: Sequence[Any]) -> Provenance:
-    user_id, record_id, action, state, recorded_at, undone_at, facts = columns
-    return Provenance(
-        user_id, record_id, action, state, _time(recorded_at), codec.from_time(undone_at), codec.from_json(facts)
-    )
-
-
-def _entry_values(entry: OutboxEntry) -> tuple[Any, ...]:
-    event, published_at = entry
-    return (event.id, event.topic, codec.to_json(event.payload), event.created_at, published_at)
-
-
-def _entry_from(columns: Sequence[Any]) -> OutboxEntry:
-    event_id, topic, payload, created_at, published_at = columns
-    event = OutboxEvent(event_id, topic, codec.from_json(payload), _time(created_at))
-    return event, codec.from_time(published_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +40,25 @@ _PARTS = (
     _part("attempts", imports.ATTEMPTS, "user_id"),
     _part("aggs", imports.AGGS, "user_id"),
     _part("enrolments", imports.ENROLMENTS, "userid"),
-    _Part("contexts", "user_contexts", "userid", _CONTEXT, _CONTEXT, tuple, lambda columns: ContextKey(*columns)),
-    _Part("marks", "stale_marks", "userid", _CONTEXT, _MARK, _mark_values, _mark_from),
-    _Part("provenance", "provenance", "userid", _PROVENANCE[:2], _PROVENANCE, _provenance_values, _provenance_from),
+    _Part(
+        "contexts",
+        "user_contexts",
+        "userid",
+        codec.CONTEXT_KEY,
+        codec.CONTEXT_KEY,
+        tuple,
+        lambda columns: ContextKey(*columns),
+    ),
+    _Part("marks", "stale_marks", "userid", codec.CONTEXT_KEY, codec.MARK, codec.mark_values, codec.mark_from),
+    _Part(
+        "provenance",
+        "provenance",
+        "userid",
+        codec.PROVENANCE[:2],
+        codec.PROVENANCE,
+        codec.provenance_values,
+        codec.provenance_from,
+    ),
 )
 
 
@@ -143,26 +115,26 @@ class MovingTables:
 
     def outbox_after(self, after: str | None, limit: int) -> list[OutboxEntry]:
         """See the port."""
-        statement = sql.select("outbox", _OUTBOX, "true" if after is None else "id > %s", ("id",)) + " LIMIT %s"
+        statement = sql.select("outbox", codec.EVENT, "true" if after is None else "id > %s", ("id",)) + " LIMIT %s"
         with available():
             found = self._db.all(statement, [limit] if after is None else [after, limit])
-        return [_entry_from(row) for row in found]
+        return [codec.event_from(row) for row in found]
 
     def outbox_entries(self, ids: Sequence[str]) -> list[OutboxEntry]:
         """See the port."""
         if not ids:
             return []
-        statement = sql.select("outbox", _OUTBOX, sql.in_values(("id",), len(ids)))
+        statement = sql.select("outbox", codec.EVENT, sql.in_values(("id",), len(ids)))
         with available():
-            return [_entry_from(row) for row in self._db.all(statement, ids)]
+            return [codec.event_from(row) for row in self._db.all(statement, ids)]
 
     def load_outbox(self, entries: Sequence[OutboxEntry], gone: Collection[str] = ()) -> None:
         """See the port."""
-        upsert = sql.upsert(self._db.dialect, "outbox", _OUTBOX, ("id",))
+        upsert = sql.upsert(self._db.dialect, "outbox", codec.EVENT, ("id",))
 
         def load() -> None:
             if entries:
-                self._db.many(upsert, [_entry_values(entry) for entry in entries])
+                self._db.many(upsert, [codec.event_values(*entry) for entry in entries])
             if gone:
                 self._db.many("DELETE FROM outbox WHERE id = %s", [(event_id,) for event_id in gone])
 
@@ -172,7 +144,7 @@ class MovingTables:
         """See the port."""
         with available():
             found = self._db.all("SELECT name, at FROM watermarks", [])
-        return {name: _time(at) for name, at in found}
+        return {name: codec.time(at) for name, at in found}
 
     def load_watermarks(self, watermarks: Mapping[str, datetime]) -> None:
         """See the port."""

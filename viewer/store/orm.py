@@ -26,7 +26,6 @@ from viewer.store.moving import MovingTables
 from viewer.store.port import Applied, ImportBatch
 from viewer.store.together import FoldsTogether
 
-_MARK = ("userid", "collectionid", "contextid", "token", "marked_at", "not_before")
 _BATCH_COLUMNS = (
     "userid",
     "courseid",
@@ -228,17 +227,17 @@ class OrmStore(FoldsTogether, MovingTables):
 
     def marks(self, user_id: str) -> list[StaleMark]:
         """See the port."""
-        statement = sql.select("stale_marks", _MARK, "userid = %s", _MARK[:3])
+        statement = sql.select("stale_marks", codec.MARK, "userid = %s", codec.CONTEXT_KEY)
         with available():
-            return [_stale_mark(row) for row in self._db.all(statement, [user_id])]
+            return [codec.mark_from(row) for row in self._db.all(statement, [user_id])]
 
     def oldest_marks(self, limit: int, before: datetime, now: datetime) -> list[StaleMark]:
         """See the port."""
         time = self._db.dialect.time
         where = f"marked_at < {time} AND (not_before IS NULL OR not_before <= {time})"
-        statement = sql.select("stale_marks", _MARK, where, ("marked_at",)) + " LIMIT %s"
+        statement = sql.select("stale_marks", codec.MARK, where, ("marked_at",)) + " LIMIT %s"
         with available():
-            return [_stale_mark(row) for row in self._db.all(statement, [before, now, limit])]
+            return [codec.mark_from(row) for row in self._db.all(statement, [before, now, limit])]
 
     # --- marks ---------------------------------------------------------------------------------------------------
 
@@ -249,13 +248,13 @@ class OrmStore(FoldsTogether, MovingTables):
 
     def clear_mark(self, mark: StaleMark) -> bool:
         """See the port."""
-        statement = f"DELETE FROM stale_marks WHERE {sql.matches(_MARK[:4])}"
+        statement = f"DELETE FROM stale_marks WHERE {sql.matches(codec.MARK[:4])}"
         with available(), self._db.turn():
             return self._db.execute(statement, [*mark.key, mark.token]) > 0
 
     def defer_mark(self, mark: StaleMark, until: datetime) -> None:
         """See the port."""
-        statement = f"UPDATE stale_marks SET not_before = {self._db.dialect.time} WHERE {sql.matches(_MARK[:4])}"
+        statement = f"UPDATE stale_marks SET not_before = {self._db.dialect.time} WHERE {sql.matches(codec.MARK[:4])}"
         with available(), self._db.turn():
             self._db.execute(statement, [until, *mark.key, mark.token])
 
@@ -330,9 +329,3 @@ def _values(key: RowKey, event: ViewEvent) -> dict[str, Any]:
 def _applied(columns: Sequence[Any], *, new_mark: bool) -> Applied:
     """The answer for an event that wrote the row of these columns."""
     return Applied(Outcome.APPLIED, new_mark=new_mark, row=codec.consumption_from(columns))
-
-
-def _stale_mark(row: Sequence[Any]) -> StaleMark:
-    marked_at = codec.from_time(row[4])
-    assert marked_at is not None
-    return StaleMark(ContextKey(*row[:3]), row[3], marked_at, codec.from_time(row[5]))

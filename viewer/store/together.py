@@ -6,13 +6,12 @@ from typing import Any
 
 from common.database import available
 from common.rows import ActivityAgg, ContextKey, StaleMark
-from viewer.progress import Sources
+from viewer.outbox import OutboxEvent
+from viewer.progress import Folded, Sources
 from viewer.store import codec, imports, sql
-from viewer.store.database import Database, LostRace
+from viewer.store.database import Database
 from viewer.store.folds import FoldTables
 from viewer.store.port import Fold
-
-_MARK = ("userid", "collectionid", "contextid", "token", "marked_at", "not_before")
 
 
 class FoldsTogether(FoldTables):
@@ -24,9 +23,9 @@ class FoldsTogether(FoldTables):
         """See the port."""
         if not user_ids:
             return []
-        statement = sql.select("stale_marks", _MARK, sql.in_values(("userid",), len(user_ids)), _MARK[:3])
+        statement = sql.select("stale_marks", codec.MARK, sql.in_values(("userid",), len(user_ids)), codec.CONTEXT_KEY)
         with available():
-            return [_stale_mark(row) for row in self._db.all(statement, user_ids)]
+            return [codec.mark_from(row) for row in self._db.all(statement, user_ids)]
 
     def sources_of(self, keys: Sequence[ContextKey]) -> list[Sources]:
         """See the port. The aggregates are read first, as by `sources`."""
@@ -41,33 +40,36 @@ class FoldsTogether(FoldTables):
             Sources(aggs.get(key) or ActivityAgg(key), rows[key], attempts[key], enrolments.get(key)) for key in keys
         ]
 
+    def save_fold(self, sources: Sources, folded: Folded, events: Sequence[OutboxEvent]) -> bool:
+        """See the port."""
+        return self._db.unless_lost(lambda: self._save_folds([Fold(sources, folded, events)]))
+
     def save_folds(self, folds: Sequence[Fold]) -> bool:
         """See the port. One transaction; rows are locked in the order of their keys, aggregates before enrolments."""
-        ordered = sorted(folds, key=lambda fold: fold.sources.key)
-        changed = [fold for fold in ordered if fold.changes_enrolment]
 
         def save() -> None:
             self._db.be_impatient()  # one learner whose rows are held must not hold up all of them
-            self._write_outbox([event for fold in ordered for event in fold.events])
-            self._replace(
-                imports.AGGS, [(fold.folded.agg, fold.sources.agg.version) for fold in ordered], key=len(codec.AGG_KEY)
-            )
-            enrolments = [(fold.folded.enrolment, fold.sources.enrolment) for fold in changed]
-            self._replace(
-                imports.ENROLMENTS,
-                [(after, before.version) for after, before in enrolments if before is not None],
-                key=len(codec.ENROLMENT_KEY),
-            )
-            listed = [after for after, _ in enrolments if after is not None]
-            imports.save_by_batch(self._db, listed, same_dates=True)  # a fold changes no date
+            self._save_folds(sorted(folds, key=lambda fold: fold.sources.key))
 
         return self._db.unless_lost(save) if folds else True
+
+    def _save_folds(self, folds: Sequence[Fold]) -> None:
+        self._write_outbox([event for fold in folds for event in fold.events])
+        self._replace(imports.AGGS, [(fold.folded.agg, fold.sources.agg.version) for fold in folds])
+        enrolments = [
+            (fold.folded.enrolment, fold.sources.enrolment.version)
+            for fold in folds
+            if fold.changes_enrolment and fold.folded.enrolment and fold.sources.enrolment
+        ]
+        self._replace(imports.ENROLMENTS, enrolments)
+        # A fold changes no date.
+        imports.save_by_batch(self._db, [enrolment for enrolment, _ in enrolments], same_dates=True)
 
     def clear_marks(self, marks: Sequence[StaleMark]) -> None:
         """See the port."""
         if not marks:
             return
-        statement = f"DELETE FROM stale_marks WHERE {sql.matches(_MARK[:4])}"
+        statement = f"DELETE FROM stale_marks WHERE {sql.matches(codec.MARK[:4])}"
         ordered = [(*mark.key, mark.token) for mark in sorted(marks, key=lambda mark: mark.key)]
         self._db.retried(lambda: self._db.many(statement, ordered))
 
@@ -77,27 +79,9 @@ class FoldsTogether(FoldTables):
         statement = sql.select(table.name, table.columns, where, table.key)
         return [table.decode(row) for row in self._db.all(statement, [part for key in keys for part in key])]
 
-    def _replace(self, table: imports.Table, rows: Sequence[tuple[Any, int]], *, key: int) -> None:
-        """Stores each row over the version it was read with (0: it was not there). Raises LostRace for any other."""
-        new = [table.encode(row) for row, version in rows if not version]
-        old = [
-            (*values[key:], *values[:key], version)
-            for values, version in ((table.encode(row), version) for row, version in rows if version)
-        ]
-        dialect = self._db.dialect
-        for make, values in ((sql.insert_new, new), (sql.update, old)):
-            if values and self._db.many(make(dialect, table.name, table.columns, table.key), values) < len(values):
-                raise LostRace
-
 
 def _grouped(found: Sequence[Any]) -> dict[ContextKey, list[Any]]:
     grouped: dict[ContextKey, list[Any]] = defaultdict(list)
     for one in found:
         grouped[one.key.context].append(one)
     return grouped
-
-
-def _stale_mark(row: Sequence[Any]) -> StaleMark:
-    marked_at = codec.from_time(row[4])
-    assert marked_at is not None
-    return StaleMark(ContextKey(*row[:3]), row[3], marked_at, codec.from_time(row[5]))

@@ -5,7 +5,7 @@ from functools import cache
 
 from django.conf import settings
 
-from viewer.store.cassandra import codec
+from viewer.store import codec
 from viewer.store.codec import AGG_KEY, ATTEMPT_KEY, CONSUMPTION_KEY, ENROLMENT_KEY
 
 UCC = "user_content_consumption"
@@ -13,7 +13,7 @@ ATTEMPTS = "assessment_aggregator"
 AGGS = "user_activity_agg"
 ENROLMENTS = "user_enrolments"
 LIST = "enrolments_by_batch"
-CONTEXT = ("userid", "collectionid", "contextid")
+CONTEXT = codec.CONTEXT_KEY
 MARKS = ("marks_version", "marks", "marks_write_id")
 LISTED = ("userid", "courseid", "batchid", "enrolled_date", "active", "status", "completionpercentage", "completedon",
           "issued_certificates")  # fmt: skip
@@ -29,6 +29,7 @@ COLUMNS: dict[str, Sequence[str]] = {
     AGGS: codec.AGG,
     ENROLMENTS: codec.ENROLMENT,
 }
+WAITING = ("bucket", "created_at", "id")
 WRITE_ID = "write_id"
 
 

@@ -18,16 +18,14 @@ from viewer import merging
 from viewer.lifecycle import Outcome
 from viewer.outbox import OutboxEvent
 from viewer.progress import Folded, Sources
-from viewer.store import imports
+from viewer.store import codec, imports
 from viewer.store.batch import keep_attempts
-from viewer.store.cassandra import codec, cql, queue, rows, session
+from viewer.store.cassandra import cql, queue, rows, session, typed
 from viewer.store.cassandra.marks import BUCKETS
 from viewer.store.cassandra.session import available
-from viewer.store.codec import AGG_KEY, ATTEMPT_KEY, ENROLMENT_KEY, agg_key_values, from_json, to_json
+from viewer.store.codec import AGG_KEY, ATTEMPT_KEY, ENROLMENT_KEY, agg_key_values
 from viewer.store.port import Fold
 
-_EVENT = ("id", "topic", "payload", "created_at", "published_at")
-_WAITING = ("bucket", "created_at", "id")
 LOOK_BACK = timedelta(days=1)
 
 
@@ -53,7 +51,7 @@ class FoldTables:
         """See the port."""
         with available():
             found = session.run(cql.select(cql.ENROLMENTS, codec.ENROLMENT, ENROLMENT_KEY), key)
-        return codec.enrolment_from(found[0]) if found else None
+        return typed.enrolment_from(found[0]) if found else None
 
     def save_fold(self, sources: Sources, folded: Folded, events: Sequence[OutboxEvent]) -> bool:
         """See the port. Events, then the aggregate, then the enrolment: whoever is killed in between is repeated.
@@ -163,7 +161,7 @@ class FoldTables:
         tried[write_id] = outcomes
         statements = []
         for key, one in sorted(known.items()):
-            values = codec.attempt_values(one)
+            values = typed.attempt_values(one)
             if key not in stored:
                 statements.append(session.bound(cql.insert_new(cql.ATTEMPTS), [*values, write_id]))
             elif one is not stored[key]:
@@ -181,7 +179,7 @@ class FoldTables:
         for attempt in attempts:
             ids.setdefault(attempt.key, []).append(attempt.attempt_id)
         found = session.together([(text, (*key, sorted(set(own)))) for key, own in ids.items()])
-        return {tuple(row[: len(ATTEMPT_KEY)]): (codec.attempt_from(row), row[-1]) for part in found for row in part}
+        return {tuple(row[: len(ATTEMPT_KEY)]): (typed.attempt_from(row), row[-1]) for part in found for row in part}
 
     def _unseen(self, attempts: Sequence[Attempt]) -> list[ContextKey]:
         """The contexts whose aggregate has not seen what is stored of these attempts."""
@@ -191,8 +189,8 @@ class FoldTables:
 
     def unpublished(self, limit: int) -> list[OutboxEvent]:
         """See the port. Looks from the oldest event that may wait: what was published before leaves tombstones."""
-        text = f"{cql.select('outbox_waiting', _WAITING, ('bucket',))} AND created_at >= ? LIMIT ?"
-        event_text = cql.select("outbox", _EVENT, ("id",))
+        text = f"{cql.select('outbox_waiting', cql.WAITING, ('bucket',))} AND created_at >= ? LIMIT ?"
+        event_text = cql.select("outbox", codec.EVENT, ("id",))
         with available():
             place = queue.watermark(queue.EVENTS_PLACE) or EPOCH
             parts = session.together([(text, (part, place, limit)) for part in range(BUCKETS)])
@@ -201,7 +199,7 @@ class FoldTables:
             done = [row for row, event in zip(waiting, found, strict=True) if event and event[0][4] is not None]
             session.together([self._no_longer_waiting(row) for row in done])
             self._move_place(place, codec.time(waiting[0][1]) if waiting else None)
-        return [_event(event[0]) for event in found if event and event[0][4] is None]
+        return [codec.event_from(event[0])[0] for event in found if event and event[0][4] is None]
 
     def _move_place(self, place: datetime, oldest: datetime | None) -> None:
         """Keeps from where on events may wait: the oldest that does, or a day ago where that is earlier.
@@ -215,7 +213,10 @@ class FoldTables:
 
     def mark_published(self, ids: Sequence[str], at: datetime) -> None:
         """See the port."""
-        found_text, text = cql.select("outbox", _EVENT, ("id",)), f"UPDATE {cql.table('outbox')} SET published_at = ?"
+        found_text, text = (
+            cql.select("outbox", codec.EVENT, ("id",)),
+            f"UPDATE {cql.table('outbox')} SET published_at = ?",
+        )
         with available():
             found = session.together([(found_text, (event_id,)) for event_id in ids])
             rows_found = [part[0] for part in found if part]
@@ -231,16 +232,16 @@ class FoldTables:
         text = cql.select(cql.AGGS, codec.AGG, AGG_KEY)
         with available():
             parts = session.each([(text, agg_key_values(key)) for key in sorted(set(keys))])
-            found = [codec.agg_from(row) for part in parts for row in part]
+            found = [typed.agg_from(row) for part in parts for row in part]
         return {agg.key: agg for agg in found}
 
     def _agg(self, key: ContextKey) -> ActivityAgg | None:
         found = session.run(cql.select(cql.AGGS, codec.AGG, AGG_KEY), agg_key_values(key))
-        return codec.agg_from(found[0]) if found else None
+        return typed.agg_from(found[0]) if found else None
 
     def _save_agg(self, agg: ActivityAgg, before: ActivityAgg) -> bool:
         """False where the aggregate is no longer `before`."""
-        values, key, write_id = codec.agg_values(agg), agg_key_values(agg.key), secrets.randbits(62)
+        values, key, write_id = typed.agg_values(agg), agg_key_values(agg.key), secrets.randbits(62)
         if before.version == 0:
             return self._cas(cql.AGGS, cql.insert_new(cql.AGGS), [*values, write_id], key, write_id, None)
         given = [*values[len(AGG_KEY) :], write_id, *key, before.version]
@@ -294,12 +295,12 @@ class FoldTables:
 
     def _write_enrolment(self, enrolment: Enrolment, stored: Enrolment | None) -> bool:
         """False where the enrolment is no longer `stored`."""
-        values, write_id = codec.enrolment_values(enrolment), secrets.randbits(62)
+        values, write_id = typed.enrolment_values(enrolment), secrets.randbits(62)
         if stored is None:
             text = f"{cql.insert(cql.ENROLMENTS, (*codec.ENROLMENT, cql.WRITE_ID, 'listed_date'))} IF NOT EXISTS"
-            given = codec.written([*values, write_id, enrolment.enrolled_date])
+            given = typed.written([*values, write_id, enrolment.enrolled_date])
             return self._cas(cql.ENROLMENTS, text, given, (*enrolment.key,), write_id, None)
-        bound = codec.written(values, codec.enrolment_values(stored))
+        bound = typed.written(values, typed.enrolment_values(stored))
         given = [*bound[len(ENROLMENT_KEY) :], write_id, *enrolment.key, stored.version]
         return self._cas(cql.ENROLMENTS, cql.update(cql.ENROLMENTS), given, (*enrolment.key,), write_id, stored.version)
 
@@ -310,7 +311,7 @@ class FoldTables:
         """
         columns = (*codec.ENROLMENT, "listed_date", "WRITETIME(version)")
         found = session.run(cql.select(cql.ENROLMENTS, columns, ENROLMENT_KEY), key)
-        enrolment = codec.enrolment_from(found[0]) if found else None
+        enrolment = typed.enrolment_from(found[0]) if found else None
         if enrolment is None or enrolment.enrolled_date is None:
             return
         listed, stamp = codec.from_time(found[0][-2]), found[0][-1]
@@ -319,7 +320,7 @@ class FoldTables:
             return
         entry = (*place, enrolment.enrolled_date, key.user_id, key.collection_id)
         text = f"{cql.insert(cql.LIST, imports.BY_BATCH)} USING TIMESTAMP ?"
-        session.run(text, (*entry, *codec.listed_values(enrolment), stamp))
+        session.run(text, (*entry, *typed.listed_values(enrolment), stamp))
 
     def _relist(self, enrolment: Enrolment, listed: datetime | None, stamp: int) -> bool:
         """Takes the entry under the date of before away, and says under which the next one will be.
@@ -376,17 +377,16 @@ class FoldTables:
 
     def _write_outbox(self, events: Sequence[OutboxEvent]) -> None:
         """Keeps each event once; one that is there and not published waits again, whoever wrote it."""
-        text = f"{cql.insert('outbox', _EVENT[:4])} IF NOT EXISTS"
+        text = f"{cql.insert('outbox', codec.EVENT[:4])} IF NOT EXISTS"
         for event in events:
-            values = (event.id, event.topic, to_json(event.payload), event.created_at)
-            session.conditional([session.bound(text, values)])
-            kept = session.run(cql.select("outbox", _EVENT, ("id",)), (event.id,))
+            session.conditional([session.bound(text, codec.event_values(event)[:4])])
+            kept = session.run(cql.select("outbox", codec.EVENT, ("id",)), (event.id,))
             if kept and kept[0][4] is None:
                 waiting = (queue.outbox_bucket(event.id), kept[0][3], event.id)
-                session.run(cql.insert("outbox_waiting", _WAITING), waiting)
+                session.run(cql.insert("outbox_waiting", cql.WAITING), waiting)
 
     def _no_longer_waiting(self, row: Sequence[Any]) -> tuple[str, Sequence[Any]]:
-        return f"DELETE FROM {cql.table('outbox_waiting')} WHERE {cql.matches(_WAITING)}", row
+        return f"DELETE FROM {cql.table('outbox_waiting')} WHERE {cql.matches(cql.WAITING)}", row
 
 
 def _source_calls(key: ContextKey) -> list[session.Call]:
@@ -405,8 +405,8 @@ def _sources(key: ContextKey, agg: ActivityAgg | None, found: Sequence[Sequence[
     return Sources(
         agg=agg or ActivityAgg(key),
         rows=[codec.consumption_from(row) for row in consumption],
-        attempts=[codec.attempt_from(row) for row in attempts],
-        enrolment=codec.enrolment_from(enrolments[0]) if enrolments else None,
+        attempts=[typed.attempt_from(row) for row in attempts],
+        enrolment=typed.enrolment_from(enrolments[0]) if enrolments else None,
     )
 
 
@@ -415,7 +415,3 @@ def _seen(attempt: Attempt, agg: ActivityAgg | None) -> bool:
     facts = agg.agg_details.get(attempt.key.content_id, {}) if agg else {}
     told = (attempt.attempt_id, to_epoch_ms(attempt.last_attempted_on), attempt.total_score)
     return told in [(one["attemptId"], one["lastAttemptedOn"], one["score"]) for one in facts.get("tries", ())]
-
-
-def _event(row: Sequence[Any]) -> OutboxEvent:
-    return OutboxEvent(row[0], row[1], from_json(row[2]), codec.time(row[3]))

@@ -12,21 +12,18 @@ from typing import Any
 
 from common import timestamps
 from common.errors import Unavailable
-from common.rows import ContextKey, Enrolment, Provenance
+from common.rows import ContextKey, Enrolment
 from common.timestamps import to_epoch_ms
 from viewer.outbox import OutboxEvent
-from viewer.store import imports
-from viewer.store.cassandra import codec, cql, queue, rows, session
+from viewer.store import codec, imports
+from viewer.store.cassandra import cql, queue, rows, session, typed
 from viewer.store.cassandra.marks import Mark, Marks, column_of, current_slot, slot_of
 from viewer.store.cassandra.session import Call, available
-from viewer.store.codec import ACTIVITY_TYPE, from_json, to_json
+from viewer.store.codec import ACTIVITY_TYPE
 from viewer.store.port import LearnerDump, OutboxEntry
 
 # Whoever has attempts or aggregates has a context or an enrolment there.
 _WALKED = (cql.UCC, "user_contexts", cql.ENROLMENTS, "provenance")
-_PROVENANCE = ("userid", "id", "action", "state", "recorded_at", "undone_at", "facts")
-_EVENT = ("id", "topic", "payload", "created_at", "published_at")
-_WAITING = ("bucket", "created_at", "id")
 MAX_SKEW_MS = 500  # the service starts later than that after a move
 
 
@@ -48,12 +45,12 @@ class MovingTables:
                     rows.marks_call(user_id),
                     (cql.select(cql.ENROLMENTS, codec.ENROLMENT, ("userid",)), (user_id,)),
                     (cql.select("user_contexts", cql.CONTEXT, ("userid",)), (user_id,)),
-                    (cql.select("provenance", _PROVENANCE, ("userid",)), (user_id,)),
+                    (cql.select("provenance", codec.PROVENANCE, ("userid",)), (user_id,)),
                 ]
             )
             # A partition that holds nothing but static columns is told as one row without a content.
             consumption = [codec.consumption_from(row) for row in own[0] if row[3] is not None]
-            enrolments = [codec.enrolment_from(row) for row in own[2]]
+            enrolments = [typed.enrolment_from(row) for row in own[2]]
             contexts = sorted(ContextKey(*row) for row in own[3])
             keys = {*contexts, *(one.key for one in enrolments), *(row.key.context for row in consumption)}
             attempts, aggs = _by_collection(user_id, {key.collection_id for key in keys})
@@ -65,7 +62,7 @@ class MovingTables:
             enrolments=tuple(sorted(enrolments, key=lambda one: one.key)),
             contexts=tuple(contexts),
             marks=tuple(rows.marks_of(user_id, own[1]).told()),
-            provenance=tuple(sorted(map(_provenance_from, own[4]), key=lambda record: record.id)),
+            provenance=tuple(sorted(map(codec.provenance_from, own[4]), key=lambda record: record.id)),
         )
 
     def load(self, dump: LearnerDump) -> None:
@@ -88,8 +85,8 @@ class MovingTables:
             return self._entries(ids)
 
     def _entries(self, ids: Sequence[str]) -> list[OutboxEntry]:
-        found = session.together([(cql.select("outbox", _EVENT, ("id",)), (event_id,)) for event_id in ids])
-        return [_entry_from(row) for part in found for row in part]
+        found = session.together([(cql.select("outbox", codec.EVENT, ("id",)), (event_id,)) for event_id in ids])
+        return [codec.event_from(row) for part in found for row in part]
 
     def load_outbox(self, entries: Sequence[OutboxEntry], gone: Collection[str] = ()) -> None:
         """See the port."""
@@ -141,8 +138,8 @@ def _by_collection(user_id: str, collection_ids: Collection[str]) -> tuple[list[
         ]
     )
     return (
-        [codec.attempt_from(row) for part in found[: len(ordered)] for row in part],
-        [codec.agg_from(row) for part in found[len(ordered) :] for row in part],
+        [typed.attempt_from(row) for part in found[: len(ordered)] for row in part],
+        [typed.agg_from(row) for part in found[len(ordered) :] for row in part],
     )
 
 
@@ -176,25 +173,28 @@ def _insertions(dump: LearnerDump) -> list[Call]:
         calls.append((cql.insert(cql.UCC, columns), values))
     written: tuple[tuple[str, Sequence[Any], Any], ...] = (
         (cql.UCC, dump.rows, codec.consumption_values),
-        (cql.ATTEMPTS, dump.attempts, codec.attempt_values),
-        (cql.AGGS, dump.aggs, codec.agg_values),
+        (cql.ATTEMPTS, dump.attempts, typed.attempt_values),
+        (cql.AGGS, dump.aggs, typed.agg_values),
     )
     for table, found, encode in written:
         text = cql.insert(table, (*cql.COLUMNS[table], cql.WRITE_ID))
-        calls += [(text, [*codec.written(encode(row)), secrets.randbits(62)]) for row in found]
+        calls += [(text, [*typed.written(encode(row)), secrets.randbits(62)]) for row in found]
     calls += [call for enrolment in dump.enrolments for call in _enrolment(enrolment)]
     calls += [(cql.insert("user_contexts", cql.CONTEXT), tuple(key)) for key in dump.contexts]
-    calls += [(cql.insert("provenance", _PROVENANCE), _provenance_values(record)) for record in dump.provenance]
+    calls += [
+        (cql.insert("provenance", codec.PROVENANCE), typed.written(codec.provenance_values(record)))
+        for record in dump.provenance
+    ]
     return calls
 
 
 def _enrolment(enrolment: Enrolment) -> list[Call]:
     """The enrolment and its entry in its batch's list."""
     columns = (*codec.ENROLMENT, "listed_date", cql.WRITE_ID)
-    values = [*codec.enrolment_values(enrolment), enrolment.enrolled_date, secrets.randbits(62)]
-    calls: list[Call] = [(cql.insert(cql.ENROLMENTS, columns), codec.written(values))]
+    values = [*typed.enrolment_values(enrolment), enrolment.enrolled_date, secrets.randbits(62)]
+    calls: list[Call] = [(cql.insert(cql.ENROLMENTS, columns), typed.written(values))]
     if enrolment.enrolled_date is not None:
-        entry = (*_listed_key(enrolment), *codec.listed_values(enrolment))
+        entry = (*_listed_key(enrolment), *typed.listed_values(enrolment))
         calls.append((cql.insert(cql.LIST, imports.BY_BATCH), entry))
     return calls
 
@@ -216,34 +216,17 @@ def _marks(dump: LearnerDump) -> Marks:
     return Marks(dump.user_id, 1, found)
 
 
-def _provenance_values(record: Provenance) -> list[Any]:
-    facts = to_json(record.facts)
-    state = (record.user_id, record.id, record.action, record.state)
-    return codec.written([*state, record.recorded_at, record.undone_at, facts])
-
-
-def _provenance_from(columns: Sequence[Any]) -> Provenance:
-    user_id, record_id, action, state, recorded_at, undone_at, facts = columns
-    times = (codec.time(recorded_at), codec.from_time(undone_at))
-    return Provenance(user_id, record_id, action, state, *times, from_json(facts))
-
-
-def _entry_from(columns: Sequence[Any]) -> OutboxEntry:
-    event_id, topic, payload, created_at, published_at = columns
-    return OutboxEvent(event_id, topic, from_json(payload), codec.time(created_at)), codec.from_time(published_at)
-
-
 def _event_insertions(entry: OutboxEntry) -> list[Call]:
     event, published_at = entry
-    values = codec.written([event.id, event.topic, to_json(event.payload), event.created_at, published_at])
-    calls: list[Call] = [(cql.insert("outbox", _EVENT), values)]
+    values = typed.written(codec.event_values(event, published_at))
+    calls: list[Call] = [(cql.insert("outbox", codec.EVENT), values)]
     if published_at is None:
-        calls.append((cql.insert("outbox_waiting", _WAITING), _waiting_key(event)))
+        calls.append((cql.insert("outbox_waiting", cql.WAITING), _waiting_key(event)))
     return calls
 
 
 def _event_deletions(event: OutboxEvent) -> list[Call]:
-    waiting = f"DELETE FROM {cql.table('outbox_waiting')} WHERE {cql.matches(_WAITING)}"
+    waiting = f"DELETE FROM {cql.table('outbox_waiting')} WHERE {cql.matches(cql.WAITING)}"
     return [(f"DELETE FROM {cql.table('outbox')} WHERE id = ?", (event.id,)), (waiting, _waiting_key(event))]
 
 

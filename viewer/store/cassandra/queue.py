@@ -15,7 +15,8 @@ from itertools import islice
 
 from common.rows import ContextKey, StaleMark
 from common.timestamps import from_epoch_ms, to_epoch_ms
-from viewer.store.cassandra import codec, cql, session
+from viewer.store import codec
+from viewer.store.cassandra import cql, session
 from viewer.store.cassandra.marks import BUCKETS, CLOSED_SLOTS, SLOT_SECONDS, Mark, Marks, bucket, current_slot
 
 PLACE = "sweep"  # the watermark that keeps how far the sweep got

@@ -15,7 +15,8 @@ from cassandra.query import BoundStatement
 
 from common.errors import Unavailable
 from common.rows import Consumption, ContextKey, RowKey
-from viewer.store.cassandra import codec, cql, queue, session
+from viewer.store import codec
+from viewer.store.cassandra import cql, queue, session, typed
 from viewer.store.cassandra.marks import Marks, column_of, current_slot, marks_from
 from viewer.store.codec import CONSUMPTION_KEY
 
@@ -149,11 +150,11 @@ class Writing:
         key_length = len(CONSUMPTION_KEY)
         statements = []
         for row in new:
-            values = codec.written(codec.consumption_values(row))
+            values = typed.written(codec.consumption_values(row))
             statements.append(session.bound(cql.insert_new(cql.UCC), [*values, self.id]))
         for row in changed:
             before = self._stored[row.key]
-            values = codec.written(codec.consumption_values(row), codec.consumption_values(before))
+            values = typed.written(codec.consumption_values(row), codec.consumption_values(before))
             given = [*values[key_length:], self.id, *row.key, before.version]
             statements.append(session.bound(cql.update(cql.UCC), given))
         return statements

@@ -10,8 +10,8 @@ from typing import Any
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, StaleMark
 from viewer import merging
 from viewer.lifecycle import Outcome, ViewEvent
-from viewer.store import batch, imports
-from viewer.store.cassandra import codec, cql, queue, rows, session
+from viewer.store import batch, codec, imports
+from viewer.store.cassandra import cql, queue, rows, session, typed
 from viewer.store.cassandra.folds import FoldTables
 from viewer.store.cassandra.marks import Mark, Marks, current_slot, relined, slot_of
 from viewer.store.cassandra.moving import MovingTables
@@ -90,7 +90,7 @@ class CassandraStore(FoldTables, MovingTables):
             contexts = sorted({key.context for key in keys if key not in stored})
             told = session.together(_kept_calls(contexts))
         kept = {
-            context: codec.kept_from(context, part[0][0]) for context, part in zip(contexts, told, strict=True) if part
+            context: typed.kept_from(context, part[0][0]) for context, part in zip(contexts, told, strict=True) if part
         }
         marks = rows.marks_of(user_id, found[0])
         return _Read(stored, marks, kept, {row[-1] for row in own} | {marks.write_id or 0})
@@ -143,7 +143,7 @@ class CassandraStore(FoldTables, MovingTables):
         text = cql.select(cql.ATTEMPTS, codec.ATTEMPT, ("user_id", "collection_id", "context_id"), within="content_id")
         calls = [(text, (*context, contents)) for context, contents in rows.by_context(keys).items()]
         with available():
-            found = [codec.attempt_from(row) for part in session.each(calls) for row in part]
+            found = [typed.attempt_from(row) for part in session.each(calls) for row in part]
         return sorted(found, key=lambda attempt: (attempt.key, attempt.attempt_id))
 
     def contexts(self, user_id: str) -> list[ContextKey]:
@@ -176,7 +176,7 @@ class CassandraStore(FoldTables, MovingTables):
         """See the port."""
         with available():
             found = session.run(cql.select(cql.ENROLMENTS, codec.ENROLMENT, ("userid",)), (user_id,))
-        return sorted((codec.enrolment_from(row) for row in found), key=lambda enrolment: enrolment.key)
+        return sorted((typed.enrolment_from(row) for row in found), key=lambda enrolment: enrolment.key)
 
     def batch_enrolments(self, context_id: str) -> Iterator[Enrolment]:
         """See the port. The parts of the batch are read side by side and merged; each is a page ahead at most."""
@@ -184,7 +184,7 @@ class CassandraStore(FoldTables, MovingTables):
         with available():
             parts = [session.streamed(text, (context_id, part)) for part in range(imports.BUCKETS)]
             for row in heapq.merge(*parts, key=lambda row: (row[3], row[0])):
-                yield codec.listed_from(row)
+                yield typed.listed_from(row)
 
     # --- marks -------------------------------------------------------------------------------------------------
 

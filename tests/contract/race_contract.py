@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -210,6 +211,14 @@ class FoldRaceContract:
         assert store.enrolment(key.context) == left
         assert store.aggs([key.context]) == {}
         assert [entry.active for entry in store.batch_enrolments(key.context_id)] == [False]
+
+    def test_of_many_who_save_the_same_enrolment_one_is_told_that_he_did(self, store: Store, learner: Learner) -> None:
+        key = RowKey(learner(), "class-1-maths", learner("batch"), "single-digit-addition")
+        same = Enrolment(*key.context, enrolled_date=at(0))
+        for version in range(1, 6):
+            after = replace(same, active=version % 2 == 1, version=version)
+            answers = together(*[partial(store.save_enrolment, after, version - 1, at(1))] * THREADS)
+            assert sorted(answers) == [False] * (THREADS - 1) + [True]
 
     def test_the_batchs_list_says_what_the_enrolment_says_however_folds_and_unenrolments_meet(
         self, store: Store, learner: Learner

@@ -109,7 +109,12 @@ class Database:
             return int(cursor.rowcount)
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
-        """The number of rows written by the statement for all `rows`."""
+        """The number of rows written by the statement for all `rows`.
+
+        One row is not sent as a pipeline: a task's time limit that interrupts one is reported as a broken connection.
+        """
+        if len(rows) == 1:
+            return self.execute(statement, rows[0])
         with connections[self.using].cursor() as cursor:
             cursor.executemany(statement, [sql.adapt(self.dialect, row) for row in rows])
             return int(cursor.rowcount)

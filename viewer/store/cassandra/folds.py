@@ -103,7 +103,7 @@ class FoldTables:
                 return False
 
             def save() -> bool:
-                saved = self._write_enrolment(enrolment, stored) or self.enrolment(enrolment.key) == enrolment
+                saved = self._write_enrolment(enrolment, stored)
                 if saved:
                     self._list(enrolment.key)
                 return saved

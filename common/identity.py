@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import jwt
 from django.conf import settings
+from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.request import Request
 
 from common.errors import Forbidden, ForbiddenOrigin, InvalidId, MissingField, Unauthorized, Unavailable
 from common.hosts import is_loopback
@@ -29,8 +29,6 @@ class Caller:
     """Who calls. `user_id` is the learner the caller acts for; None when authentication is off."""
 
     user_id: str | None
-
-    is_authenticated = True  # what DRF asks of a user object
 
     def acts_for(self, claimed: str | None, field: str = "userId") -> str:
         """The learner this call is about.
@@ -149,7 +147,7 @@ def caller_from(headers: Mapping[str, str]) -> Caller:
     return Caller(_subject(claims))
 
 
-def check_origin(request: Request) -> None:
+def check_origin(request: HttpRequest) -> None:
     """Raises ForbiddenOrigin for a call by a web page of another host.
 
     While nobody is asked who they are, any page a person of this machine visits could write for any learner. Browsers
@@ -166,21 +164,26 @@ def check_origin(request: Request) -> None:
         raise ForbiddenOrigin("Pages of other hosts may not call this instance while authentication is off")
 
 
-class CallerAuthentication(BaseAuthentication):
-    """DRF's way to the caller: `request.user` is a Caller on every API route."""
+def caller_of(request: HttpRequest) -> Caller:
+    """Who sent this request. Raises Unauthorized and ForbiddenOrigin."""
+    if settings.VIEWER_AUTH == "off":
+        check_origin(request)
+        return Caller(None)
+    return caller_from(request.headers)
 
-    def authenticate(self, request: Request) -> tuple[Caller, None]:
-        """The caller. Raises Unauthorized."""
-        if settings.VIEWER_AUTH == "off":
-            check_origin(request)
-            return Caller(None), None
-        return caller_from(request.headers), None
+
+class LearnerToken(BaseAuthentication):
+    """What the OpenAPI document looks for at every call of the API."""
+
+    def authenticate(self, request: Any) -> tuple[Caller, None]:
+        """As `caller_of`."""
+        return caller_of(request), None
 
 
 class CallerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the OpenAPI document tells it."""
+    """How the document tells it."""
 
-    target_class = "common.identity.CallerAuthentication"
+    target_class = "common.identity.LearnerToken"
     name = "learnerToken"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:

@@ -5,7 +5,8 @@ import time
 import uuid
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 logger = logging.getLogger("viewer.request")
 QUIET = frozenset({"/health", "/ready", "/metrics"})
@@ -14,16 +15,16 @@ QUIET = frozenset({"/health", "/ready", "/metrics"})
 class RequestLog:
     """Logs method, path, status and duration (ms) and answers with the request's id in `X-Request-Id`."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The answer of the rest of the stack."""
         started = time.perf_counter()
         given = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would parse every header
         request_id = given if 0 < len(given) <= 128 and given.isprintable() else uuid.uuid4().hex
         response = self.get_response(request)
-        response["X-Request-Id"] = request_id
+        response.headers["X-Request-Id"] = request_id
         if request.path not in QUIET:
             logger.info(
                 "request",

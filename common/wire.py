@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from rest_framework.request import Request
 
 from common.errors import ConflictingIds, InvalidField, InvalidRequest, MissingField
 from common.ids import check_id
@@ -46,9 +45,8 @@ _ABSENT: tuple[object, ...] = (None, "")
 InputT = TypeVar("InputT", bound=msgspec.Struct)
 
 
-def body_fields(request: Request) -> dict[str, Any]:
+def body_fields(body: object) -> dict[str, Any]:
     """The canonical fields of the body's "request" object. Raises InvalidRequest and the errors of `read_fields`."""
-    body = request.data
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object")
     inner = body.get("request")

@@ -288,13 +288,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-# Calls of the API have no session, no form and no frame: they are authenticated one by one, and answered in JSON.
+# Calls of the API have no session, no form and no frame: they are authenticated one by one, and answered in JSON. They
+# pass none of the above but the log (config.wsgi).
 API_PATHS = ("/v1/", "/v2/", "/api/", "/private/", "/health", "/ready")
-API_MIDDLEWARE = [
-    "common.middleware.RequestLog",
-    "django.middleware.security.SecurityMiddleware",
-    "django.middleware.common.CommonMiddleware",
-]
 APPEND_SLASH = False
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -329,14 +325,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("VIEWER_SECURE_COOKIES", F
 SECURE_REFERRER_POLICY = "same-origin"
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["common.identity.CallerAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["common.identity.LearnerToken"],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "DEFAULT_PARSER_CLASSES": ["common.envelope.RequestParser"],
-    "DEFAULT_RENDERER_CLASSES": ["common.envelope.EnvelopeRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.envelope.AlwaysJson",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "common.openapi.EnvelopeSchema",
-    "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "common.envelope.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {

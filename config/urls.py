@@ -4,7 +4,6 @@ from django.contrib import admin
 from django.http import HttpResponse
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from rest_framework.negotiation import DefaultContentNegotiation
 
 from common.health import health, ready
 
@@ -12,6 +11,7 @@ handler400 = "common.envelope.handler400"
 handler404 = "common.envelope.handler404"
 handler500 = "common.envelope.handler500"
 
+READS = ["get", "head"]
 admin.site.site_header = admin.site.site_title = "Sunbird Viewer Service"
 admin.site.site_url = "/docs"  # "View site" would lead to /, where nothing is
 
@@ -20,8 +20,8 @@ urlpatterns = [
     path("", include("summaries.urls")),
     path("health", health),
     path("ready", ready),
-    path("schema", SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("schema", SpectacularAPIView.as_view(authentication_classes=[], http_method_names=READS), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema", authentication_classes=[], http_method_names=READS), name="docs"),
     path("admin/", admin.site.urls),
     path("favicon.ico", lambda _: HttpResponse(status=204)),  # every browser asks, and would tell of an error
 ]

@@ -1,16 +1,7 @@
 """The view calls over HTTP: shape in, one service call, result out."""
 
-from typing import Any, ClassVar
-
-from django.http import HttpRequest
-from rest_framework.decorators import action
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
-
 from common import timestamps
-from common.envelope import accept_chunks, message_id
-from common.identity import Caller
+from common.api import ApiViewSet, Call, Result
 from common.openapi import described
 from common.wire import body_fields, to_input
 from viewer import events, reading, services
@@ -22,31 +13,7 @@ from viewer.schemas import ACK, READ, SYNC
 ACKS = {Verb.START: "Progress started", Verb.UPDATE: "SUCCESS", Verb.END: "Progress ended"}
 
 
-def caller_of(request: Request) -> Caller:
-    """Who calls, as `common.identity` proved it."""
-    caller: Any = request.user
-    assert isinstance(caller, Caller)
-    return caller
-
-
-class EnvelopeViewSet(ViewSet):
-    """A viewset whose actions each have the envelope's id in `api_ids`."""
-
-    api_ids: ClassVar[dict[str, str]] = {}
-
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """DRF's request, with its body whichever way it was sent."""
-        accept_chunks(request)
-        return super().initialize_request(request, *args, **kwargs)
-
-    @property
-    def api_id(self) -> str | None:
-        """The envelope's `id` for the running action; None where no action matched (a wrong HTTP method)."""
-        name = getattr(self, "action", None)
-        return self.api_ids.get(name) if name else next(iter(self.api_ids.values()), None)
-
-
-class ViewViewSet(EnvelopeViewSet):
+class ViewViewSet(ApiViewSet):
     """Content views: start, update, end, read, and many at once."""
 
     api_ids = {
@@ -58,40 +25,35 @@ class ViewViewSet(EnvelopeViewSet):
     }
 
     @described("view.start", StartInput, ACK, errors=(400, 401, 403))
-    @action(methods=["post"], detail=False)
-    def start(self, request: Request) -> Response:
+    def start(self, call: Call) -> Result:
         """Starts a content: its row is made unless it is there. A later start changes nothing."""
-        return self._record(request, Verb.START)
+        return self._record(call, Verb.START)
 
     @described("view.update", UpdateInput, ACK, errors=(400, 401, 403, 404))
-    @action(methods=["post"], detail=False)
-    def update_view(self, request: Request) -> Response:
+    def update_view(self, call: Call) -> Result:
         """Reports progress inside a started content. Progress never goes down; 100 comes by end only."""
-        return self._record(request, Verb.UPDATE)
+        return self._record(call, Verb.UPDATE)
 
     @described("view.end", EndInput, ACK, errors=(400, 401, 403, 404))
-    @action(methods=["post"], detail=False)
-    def end(self, request: Request) -> Response:
+    def end(self, call: Call) -> Result:
         """Completes a started content; with `force` also one whose start got lost."""
-        return self._record(request, Verb.END)
+        return self._record(call, Verb.END)
 
     @described("view.read", ReadInput, READ, errors=(400, 401, 403))
-    @action(methods=["post"], detail=False)
-    def read(self, request: Request) -> Response:
+    def read(self, call: Call) -> Result:
         """How far the learner is with a content, several contents, or everything of a collection and context."""
-        given = to_input(body_fields(request), ReadInput)
-        return Response(reading.read(caller_of(request), given, timestamps.now()))
+        given = to_input(body_fields(call.body), ReadInput)
+        return reading.read(call.caller, given, timestamps.now())
 
     @described("view.sync", SyncInput, SYNC, errors=(400, 401, 403))
-    @action(methods=["post"], detail=False)
-    def sync(self, request: Request) -> Response:
+    def sync(self, call: Call) -> Result:
         """Takes up to 500 events collected offline, in any order, and answers each with its own result."""
-        given = to_input(body_fields(request), SyncInput)
-        return Response(syncing.sync(caller_of(request), given, timestamps.now()))
+        given = to_input(body_fields(call.body), SyncInput)
+        return syncing.sync(call.caller, given, timestamps.now())
 
-    def _record(self, request: Request, verb: Verb) -> Response:
-        fields = body_fields(request)
+    def _record(self, call: Call, verb: Verb) -> Result:
+        fields = body_fields(call.body)
         given = to_input(fields, events.VERBS[verb])
         now = timestamps.now()
-        services.record(caller_of(request), verb, given, msgid=message_id(request), fields=fields, now=now)
-        return Response({given.content_id: ACKS[verb]})
+        services.record(call.caller, verb, given, msgid=call.message_id, fields=fields, now=now)
+        return {given.content_id: ACKS[verb]}

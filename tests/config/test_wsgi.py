@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
-from django.utils.module_loading import import_string
 
 from tests.servers import Server
 
 PAGES = ("schema", "docs", "admin/", "favicon.ico")
-HOOKS = ("process_view", "process_exception", "process_template_response")
 
 
 def routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
@@ -62,11 +60,8 @@ def test_every_route_is_a_page_or_a_call_of_the_api() -> None:
         assert route.startswith(PAGES) != f"/{route}".startswith(settings.API_PATHS), route
 
 
-def test_the_api_passes_some_of_the_pages_middlewares_in_their_order() -> None:
-    chosen = set(settings.API_MIDDLEWARE)
-    assert [path for path in settings.MIDDLEWARE if path in chosen] == settings.API_MIDDLEWARE
-
-
-@pytest.mark.parametrize("path", settings.API_MIDDLEWARE)
-def test_no_middleware_of_the_api_has_a_hook_its_handler_would_not_call(path: str) -> None:
-    assert not [hook for hook in HOOKS if hasattr(import_string(path), hook)]
+@pytest.mark.parametrize("path", ["/v1/view/start", "/v1/nothing-is-here", "/health"])
+def test_a_foreign_host_is_refused(server: Server, path: str) -> None:
+    answer = server.client.get(path, headers={"host": "elsewhere.example"})
+    assert answer.status_code == 400
+    assert answer.json()["params"]["err"] == "ERR_INVALID_REQUEST"

@@ -3,7 +3,6 @@
 import logging.config
 import os
 import sys
-from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, worker_process_init
@@ -15,13 +14,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("viewer")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["viewer"])
-# Celery would end every connection and its pool around each task: a connection made anew costs as much as a small fold.
+# Celery would end every connection around each task: a connection made anew costs as much as a small fold.
 app.conf["CELERY_DB_REUSE_MAX"] = sys.maxsize
 
 
 @task_postrun.connect
 def _after_a_task(**_: object) -> None:
-    """Does to connections what Django does after a request: back to the pool, and away with broken ones."""
+    """Does to connections what Django does after a request: away with broken ones."""
     close_old_connections()
 
 
@@ -33,13 +32,7 @@ def _one_log_format(**_: object) -> None:
 
 @worker_process_init.connect
 def _own_connections(**_: object) -> None:
-    """Leaves connections and pools made before the fork to the parent.
-
-    To close them would say goodbye over the parent's own sockets, and a pool's threads were not copied.
-    """
+    """Leaves connections made before the fork to the parent: to close them would say goodbye over its own sockets."""
     for inherited in connections.all(initialized_only=True):
         if inherited.vendor in {"postgresql", "sqlite"}:  # Cassandra's session sees to itself
             inherited.connection = None
-        if inherited.vendor == "postgresql":
-            pooled: Any = inherited
-            pooled._connection_pools.clear()

@@ -21,7 +21,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import django
 from django.conf import settings
@@ -128,12 +127,9 @@ def _sync_cassandra() -> None:
 
 
 def _disconnect() -> None:
-    """Gives up what only the preparation needed. A pool keeps threads, and a process with threads should not fork."""
+    """Gives up what only the preparation needed."""
     for used in connections.all(initialized_only=True):
         used.close()
-        if used.vendor == "postgresql":
-            pooled: Any = used
-            pooled.close_pool()
 
 
 def _first_run() -> None:

@@ -120,11 +120,11 @@ def databases(url: str) -> dict[str, dict[str, Any]]:
         }
     if parsed["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured(f"DATABASE_URL names a {parsed['ENGINE'].rsplit('.', 1)[-1]} database. {_SPOKEN}")
-    # Never exhausted, so what waits is a connection that cannot be made: 5 s, or an outage holds every thread for 30.
-    pool = {"min_size": 1, "max_size": SERVER_THREADS + 2, "timeout": 5}
     # Values apart from the text, and a statement prepared at its fifth use: planning costs more than most of them do.
     prepared = {"server_side_binding": True, "prepare_threshold": 5}
-    parsed["OPTIONS"] = {**prepared, **parsed.get("OPTIONS", {}), "pool": pool}
+    # Each thread keeps its connection: a turn of a pool costs a tenth of a write. 5 s: an outage must not hold them all.
+    parsed["CONN_MAX_AGE"] = None
+    parsed["OPTIONS"] = {**prepared, "connect_timeout": 5, **parsed.get("OPTIONS", {})}
     return {"default": parsed, "reports": {**parsed, "TEST": {"MIRROR": "default"}}}
 
 

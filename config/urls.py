@@ -21,7 +21,11 @@ urlpatterns = [
     path("health", health),
     path("ready", ready),
     path("schema", SpectacularAPIView.as_view(authentication_classes=[], http_method_names=READS), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema", authentication_classes=[], http_method_names=READS), name="docs"),
+    path(
+        "docs",
+        SpectacularSwaggerView.as_view(url_name="schema", authentication_classes=[], http_method_names=READS),
+        name="docs",
+    ),
     path("admin/", admin.site.urls),
     path("favicon.ico", lambda _: HttpResponse(status=204)),  # every browser asks, and would tell of an error
 ]

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.handlers.exception import response_for_exception
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch, resolve
 
@@ -38,7 +38,7 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
     except Exception as error:  # noqa: BLE001 - whatever it is becomes an answer
         response = response_for_exception(request, error)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if not response.streaming and "Content-Length" not in response.headers:
+    if isinstance(response, HttpResponse) and "Content-Length" not in response.headers:
         response.headers["Content-Length"] = str(len(response.content))
     return response
 

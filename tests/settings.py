@@ -19,7 +19,6 @@ POSTGRES_URL = os.environ.get("VIEWER_TEST_POSTGRES_URL", "postgres://viewer:vie
 _sqlite = databases(f"sqlite:///{_FOLDER / 'tests.sqlite3'}")
 _sqlite["default"]["TEST"] = {"NAME": str(_FOLDER / "tests.sqlite3")}
 _postgres = databases(POSTGRES_URL)["default"]
-_postgres["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 40}
 _postgres["TEST"] = {"NAME": f"viewer_unit_{os.getpid()}", "DEPENDENCIES": []}
 _sqlite["default"]["TEST"]["DEPENDENCIES"] = []
 DATABASES = {**_sqlite, "postgres": _postgres}

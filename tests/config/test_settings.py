@@ -117,16 +117,15 @@ def test_sqlite_survives_a_power_cut_and_its_readers_cannot_write() -> None:
     assert {options["timeout"] for options in (default, reports)} == {20}
 
 
-def test_postgresql_is_reached_through_a_pool_that_fits_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ours, "SERVER_THREADS", 16)
+def test_each_thread_keeps_its_connection_to_postgresql_and_waits_not_long_for_it() -> None:
     made = ours.databases("postgres://rahul:pa%40ss@db.example:5433/viewer?sslmode=require")
     default = made["default"]
     assert default["ENGINE"] == "django.db.backends.postgresql"
     assert (default["HOST"], default["PORT"], default["NAME"]) == ("db.example", 5433, "viewer")
     assert (default["USER"], default["PASSWORD"]) == ("rahul", "pa@ss")
     assert default["OPTIONS"]["sslmode"] == "require"
-    assert default["OPTIONS"]["pool"] == {"min_size": 1, "max_size": 18, "timeout": 5}
-    assert default.get("CONN_MAX_AGE", 0) == 0  # a pool refuses persistent connections
+    assert default["OPTIONS"]["connect_timeout"] == 5
+    assert default["CONN_MAX_AGE"] is None
     assert {**made["reports"], "TEST": None} == {**default, "TEST": None}
 
 

@@ -122,7 +122,7 @@ def databases(url: str) -> dict[str, dict[str, Any]]:
         raise ImproperlyConfigured(f"DATABASE_URL names a {parsed['ENGINE'].rsplit('.', 1)[-1]} database. {_SPOKEN}")
     # Values apart from the text, and a statement prepared at its fifth use: planning costs more than most of them do.
     prepared = {"server_side_binding": True, "prepare_threshold": 5}
-    # Each thread keeps its connection: a turn of a pool costs a tenth of a write. 5 s: an outage must not hold them all.
+    # Each thread keeps its connection: a pool's turn costs a tenth of a write. 5 s: an outage must not hold them all.
     parsed["CONN_MAX_AGE"] = None
     parsed["OPTIONS"] = {**prepared, "connect_timeout": 5, **parsed.get("OPTIONS", {})}
     return {"default": parsed, "reports": {**parsed, "TEST": {"MIRROR": "default"}}}

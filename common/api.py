@@ -1,0 +1,119 @@
+"""Calls of the API: a viewset whose actions take a `Call` and give the `result` of their answer.
+
+DRF names the routes and describes them; the cycle of a call is ours. DRF negotiates parsers, renderers, versions and
+throttles anew for every request, which costs more than everything a view does here; the API has one of each.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.viewsets import ViewSet
+
+from common.envelope import as_legacy, as_viewer_error, encode, envelope, read_body
+from common.errors import InvalidRequest, MethodNotAllowed, ServerError, Unauthorized, ViewerError
+from common.identity import Caller, caller_of
+
+logger = logging.getLogger("viewer.api")
+MAX_MSGID_LENGTH = 256
+Result = Mapping[str, Any]
+
+
+class Call:
+    """What came over HTTP, and who sent it. Raises Unauthorized and ForbiddenOrigin when it is made."""
+
+    def __init__(self, http: HttpRequest) -> None:
+        self.http = http
+        self.caller: Caller = caller_of(http)
+
+    @cached_property
+    def body(self) -> Any:
+        """The body as JSON whatever its Content-Type says: a plain `curl -d` should just work. {} for none.
+
+        Raises TooLarge and InvalidRequest.
+        """
+        return decoded(read_body(self.http))
+
+    @property
+    def message_id(self) -> str | None:
+        """The client's `params.msgid`, if it sent a usable one. Raises what `body` raises."""
+        params = self.body.get("params") if isinstance(self.body, Mapping) else None
+        msgid = params.get("msgid") if isinstance(params, Mapping) else None
+        usable = isinstance(msgid, str) and 0 < len(msgid.strip()) <= MAX_MSGID_LENGTH
+        return msgid if usable else None
+
+
+def decoded(body: bytes) -> Any:
+    """`body` as JSON, {} for an empty one. Raises InvalidRequest."""
+    if not body.strip():
+        return {}
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest("The body is nested too deeply") from None
+
+
+class ApiViewSet(ViewSet):
+    """A viewset whose actions each have the envelope's id in `api_ids`.
+
+    legacy_errors: its errors are told as Sunbird's older calls tell them.
+    """
+
+    api_ids: ClassVar[dict[str, str]] = {}
+    legacy_errors: ClassVar[bool] = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The action's result, or its error, in the envelope. Never raises."""
+        call: Call | None = None
+        try:
+            call = Call(request)
+            return self._answer(call, self._handler(request)(call, *args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - the one border: whatever it is becomes an answer
+            return self._refusal(request, call, error)
+
+    def _handler(self, request: HttpRequest) -> Callable[..., Result]:
+        """The action for the request's method. Raises MethodNotAllowed."""
+        handler: Callable[..., Result] | None = None
+        if request.method in self.allowed_methods:
+            handler = getattr(self, str(request.method).lower(), None)
+        if handler is None or request.method == "OPTIONS":
+            raise MethodNotAllowed(f'Method "{request.method}" not allowed.')
+        return handler
+
+    def _answer(self, call: Call | None, result: Result, error: ViewerError | None = None) -> HttpResponse:
+        whole = envelope(api_id=self.api_id, msgid=_message_id(call), result=result, error=error)
+        body = encode(as_legacy(whole, error) if error and self.legacy_errors else whole)
+        return HttpResponse(body, status=error.http_status if error else 200, content_type="application/json")
+
+    def _refusal(self, request: HttpRequest, call: Call | None, error: Exception) -> HttpResponse:
+        """The foreseen in its own words; what nobody foresaw is logged and told without detail."""
+        known = as_viewer_error(error)
+        if known is None or known.http_status >= 500:
+            logger.error("api error", exc_info=error, extra={"path": request.path})
+        known = known or ServerError("Something failed on our side; it has been logged")
+        response = self._answer(call, known.fields, known)
+        if isinstance(known, Unauthorized):
+            response["WWW-Authenticate"] = "Bearer"
+        if isinstance(known, MethodNotAllowed):
+            response["Allow"] = ", ".join(self.allowed_methods)
+        return response
+
+    @property
+    def api_id(self) -> str:
+        """The envelope's `id` for the running action, or for the first one where no action matched."""
+        name = self.action_map.get(str(self.request.method).lower())
+        return self.api_ids[name] if name else next(iter(self.api_ids.values()), "api.request")
+
+
+def _message_id(call: Call | None) -> str | None:
+    """As `Call.message_id`; None for a body that cannot be read: that has been told already."""
+    try:
+        return call.message_id if call else None
+    except (ViewerError, OSError):
+        return None

@@ -141,6 +141,8 @@ def _profile(tier: Tier, options: argparse.Namespace) -> int:
     measure = next(one for one in MEASURES if one.name == options.profile)
     with tier.service(worker=False) as server:
         _prepare(server, tier, [measure], 3 * PROFILED_CALLS)
+    with tier.service(worker=True):
+        tier.wait_for_map()
     with (tier.folder / "profile.log").open("w") as log:
         command = [sys.executable, "-m", "bench.profiling", measure.name, str(PROFILED_CALLS), "0"]
         done = subprocess.run(command, cwd=ROOT, env=server.env, stderr=log, check=False)  # noqa: S603 - our own words

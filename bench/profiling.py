@@ -29,6 +29,8 @@ LAYERS = (
     ("service and all below", "viewer/services.py", ("record",)),
     ("store: one event", "viewer/store/orm.py", ("apply",)),
     ("store: rows of a context", "viewer/store/folds.py", ("sources",)),
+    ("status map beside a write", "viewer/statusmap/writing.py", ("__init__", "finish", "close")),
+    ("status map: a look", "viewer/statusmap/lookup.py", ("look",)),
     ("waking the worker", "viewer/tasks.py", ("wake",)),
     ("statements", "django/db/backends/utils.py", ("execute",)),
     ("facts of the contents", "viewer/progress.py", ("content_facts",)),

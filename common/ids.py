@@ -10,6 +10,7 @@ from common.errors import InvalidId
 
 MAX_ID_LENGTH = 256
 MAX_ID_BYTES = 512  # five of them fit one index entry of PostgreSQL (2,704 bytes)
+_SAFE = re.compile(r"[A-Za-z0-9._-]*").fullmatch
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]|\.\.")
 
 
@@ -47,4 +48,4 @@ def safe_part(value: str) -> str:
 
     Two different ids never give the same part, and no part holds a separator.
     """
-    return quote(value, safe="").replace("~", "%7E")
+    return value if _SAFE(value) else quote(value, safe="").replace("~", "%7E")

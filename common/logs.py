@@ -5,7 +5,9 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-_to_line = json.JSONEncoder(default=str, ensure_ascii=False).encode
+import msgspec
+
+_to_line = msgspec.json.Encoder(enc_hook=str).encode
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -23,4 +25,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return _to_line(line)
+        try:
+            return _to_line(line).decode()
+        except (TypeError, ValueError):  # a key that is no text, a lone surrogate: rare, and no reason to lose a line
+            return json.dumps(line, default=str, skipkeys=True)

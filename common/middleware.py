@@ -26,14 +26,15 @@ class RequestLog:
         response = self.get_response(request)
         response.headers["X-Request-Id"] = request_id
         if request.path not in QUIET:
-            logger.info(
-                "request",
-                extra={
-                    "request_id": request_id,
-                    "method": request.method,
-                    "path": request.path,
-                    "status": response.status_code,
-                    "ms": round((time.perf_counter() - started) * 1000, 1),
-                },
-            )
+            about = {
+                "request_id": request_id,
+                "method": request.method,
+                "path": request.path,
+                "status": response.status_code,
+                "ms": round((time.perf_counter() - started) * 1000, 1),
+            }
+            if logger.isEnabledFor(logging.INFO):  # by hand: logger.info would look for the line that calls it
+                logger.handle(
+                    logger.makeRecord(logger.name, logging.INFO, __file__, 0, "request", (), None, extra=about)
+                )
         return response

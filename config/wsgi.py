@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.handlers.exception import response_for_exception
-from django.core.handlers.wsgi import WSGIHandler
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -43,26 +43,24 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-class ApiHandler(WSGIHandler):
-    """Django's handler without a chain of middlewares: what they look at, no call of the API has."""
-
-    def load_middleware(self, is_async: bool = False) -> None:
-        """There is one, and it is called by hand."""
-        self._logged = RequestLog(_answer)
-
-    def get_response(self, request: HttpRequest) -> HttpResponseBase:
-        """The answer, after a line in the request log."""
-        response: HttpResponseBase = self._logged(request)
-        response._resource_closers.append(request.close)  # type: ignore[attr-defined]
-        return response
-
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 _pages = get_wsgi_application()
-_api = ApiHandler()
+_logged = RequestLog(_answer)
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """The answer of whichever handler the path belongs to."""
     handler = _api if environ.get("PATH_INFO", "").startswith(settings.API_PATHS) else _pages
     return handler(environ, start_response)
+
+
+def _api(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """A call's answer, after a line in the request log.
+
+    When the server closes it, Django's signal gives up broken connections to databases; there is none for its start.
+    """
+    response: Any = _logged(WSGIRequest(environ))
+    response._handler_class = WSGIHandler
+    start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
+    body: Iterable[bytes] = response
+    return body

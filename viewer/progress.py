@@ -5,7 +5,7 @@ that runs twice, late or after another gives the same. The one thing that is rem
 completed: completion is sticky (DESIGN "Aggregation").
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,16 @@ from viewer.scoring import Best, best_scores
 
 # The stamp in agg_last_updated that says that the events of the completion were written.
 COMPLETION_TOLD = "completionTold"
+_NOTHING: Mapping[str, Any] = {
+    "status": 0,
+    "progress": 0,
+    "lastAccessTime": None,
+    "lastCompletedTime": None,
+    "viewCount": 0,
+    "timespent": 0.0,
+    "origin": None,
+}
+ROW_FACTS = (*_NOTHING, "version", "storedTime", "ownCompletedTime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,34 +152,57 @@ def content_facts(sources: Sources) -> dict[str, dict[str, Any]]:
     }
 
 
-def merged_facts(row: Consumption | None, best: Best | None, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of one content but for its tries, from its row, the best of its attempts and what is kept of it."""
-    accessed = later(row.last_access_time if row else None, _time(kept.get("lastAccessTime")))
-    status = max(int(row.status) if row else 0, int(kept.get("status") or 0))
+def row_facts(row: Consumption) -> dict[str, Any]:
+    """The facts that a row alone tells, by the names of ROW_FACTS and in their order."""
+    return {
+        "status": int(row.status),
+        "progress": 100 if row.status is Status.COMPLETED else row.progress,
+        "lastAccessTime": _ms(row.last_access_time),
+        "lastCompletedTime": _ms(row.last_completed_time),
+        "viewCount": row.view_count,
+        "timespent": row.timespent,
+        "origin": row.origin,
+        "version": row.version,
+        "storedTime": to_epoch_ms(row.last_updated_time),
+        "ownCompletedTime": _ms(row.own_completed_time),
+    }
+
+
+def merged_facts(row: Mapping[str, Any] | None, best: Best | None, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of one content but for its tries.
+
+    From what its row tells (`row_facts`), the best of its attempts and what is kept of it.
+    """
+    if not kept:
+        return {**(row or _NOTHING), **_scores(best, kept)}
+    own = row or _NOTHING
+    status = max(own["status"], int(kept.get("status") or 0))
     facts: dict[str, Any] = {
+        **own,
         "status": status,
-        "progress": 100 if status == 2 else max(row.progress if row else 0, int(kept.get("progress") or 0)),
-        "lastAccessTime": _ms(accessed),
-        "lastCompletedTime": _ms(
-            earlier(row.last_completed_time if row else None, _time(kept.get("lastCompletedTime")))
-        ),
-        "viewCount": max(row.view_count if row else 0, int(kept.get("viewCount") or 0)),
-        "timespent": max(row.timespent if row else 0.0, float(kept.get("timespent") or 0.0)),
-        "origin": row.origin if row else kept.get("origin"),
+        "progress": 100 if status == Status.COMPLETED else max(own["progress"], int(kept.get("progress") or 0)),
+        "lastAccessTime": _one_of(max, own["lastAccessTime"], kept.get("lastAccessTime")),
+        "lastCompletedTime": _one_of(min, own["lastCompletedTime"], kept.get("lastCompletedTime")),
+        "viewCount": max(own["viewCount"], int(kept.get("viewCount") or 0)),
+        "timespent": max(own["timespent"], float(kept.get("timespent") or 0.0)),
+        "origin": own["origin"] if row else kept.get("origin"),
     }
     if row is None and kept.get("by") == ARCHIVE:
         facts["archived"] = True
-    if row is not None:
-        facts |= {"version": row.version, "storedTime": to_epoch_ms(row.last_updated_time)}
-        facts["ownCompletedTime"] = _ms(row.own_completed_time)
     return facts | _scores(best, kept)
+
+
+def _one_of(choose: Callable[..., int], own: int | None, kept: Any) -> int | None:
+    """Which of two times counts, in epoch ms; a kept 0 is none."""
+    told = [time for time in (own, int(kept) if kept else None) if time is not None]
+    return choose(told) if told else None
 
 
 def _facts(
     context: ContextKey, content: str, row: Consumption | None, tries: Sequence[Attempt], kept: Mapping[str, Any]
 ) -> dict[str, Any]:
     best = best_scores(tries).get(RowKey(*context, content)) if tries else None
-    facts = merged_facts(row, best, kept)
+    facts = merged_facts(row_facts(row) if row else None, best, kept)
     return {**facts, "tries": _tries(tries)} if "score" in facts else facts
 
 

@@ -92,8 +92,8 @@ def _by_context(found: Sequence[KeyedT]) -> dict[ContextKey, list[KeyedT]]:
 
 def _item(key: RowKey, found: Found) -> dict[str, Any]:
     """One content of an answer, zeros and nulls where nothing is known."""
-    row, known = found.rows.get(key.content_id), found.facts.get(key.content_id, {})
-    archived = row is None and known.get("archived", False)
+    details, known = found.details.get(key.content_id), found.facts.get(key.content_id, {})
+    archived = details is None and known.get("archived", False)
     item = {
         "identifier": key.content_id,
         "contentId": key.content_id,
@@ -103,7 +103,7 @@ def _item(key: RowKey, found: Found) -> dict[str, Any]:
         "progress": known.get("progress", 0),
         "score": known.get("score"),
         "max_score": known.get("max_score"),
-        "progressDetails": row.progress_details if row else None if archived else {},
+        "progressDetails": None if archived else details or {},
         "lastAccessTime": known.get("lastAccessTime"),
         "lastCompletedTime": known.get("lastCompletedTime"),
         "viewCount": known.get("viewCount", 0),

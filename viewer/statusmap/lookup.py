@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from common.rows import Consumption, ContextKey, RowKey
+from common.rows import ContextKey, RowKey
 from viewer import progress
 from viewer.progress import Sources
 from viewer.statusmap import client, packing, scripts
@@ -31,9 +31,12 @@ _failed_at: list[float] = []
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known of one context: content -> its row, and content -> its facts as `progress.content_facts` tells."""
+    """What is known of one context.
 
-    rows: Mapping[str, Consumption]
+    details: content -> its progressDetails, where it has a row; facts: content -> `progress.content_facts`.
+    """
+
+    details: Mapping[str, Mapping[str, Any]]
     facts: Mapping[str, Mapping[str, Any]]
 
 
@@ -56,7 +59,8 @@ class Reserved:
 
 def found_in(sources: Sources) -> Found:
     """What the store says of one context."""
-    return Found({row.key.content_id: row for row in sources.rows}, progress.content_facts(sources))
+    details = {row.key.content_id: row.progress_details for row in sources.rows}
+    return Found(details, progress.content_facts(sources))
 
 
 def look(wanted: Wanted) -> Look:
@@ -76,7 +80,7 @@ def look(wanted: Wanted) -> Look:
         return Look()
     if not states.is_fresh(state):  # only now: this process may have stood still before Redis was asked, or after
         return Look()
-    found = _with_large_rows(_found(wanted, answers), wanted)
+    found = _with_large_rows(_found(wanted, answers))
     count("hits", len(found))
     count("misses", len(wanted) - len(found))
     return Look(found, state)
@@ -173,39 +177,31 @@ def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def _with_large_rows(found: Mapping[ContextKey, dict[str, bytes]], wanted: Wanted) -> dict[ContextKey, Found]:
+def _with_large_rows(found: Mapping[ContextKey, dict[str, bytes]]) -> dict[ContextKey, Found]:
     """What the hashes say; rows that are too large for them come from the store.
 
     A context one of whose large rows is gone from there is not known.
     """
-    rows: dict[ContextKey, dict[str, Consumption | None]] = {
-        context: {
-            name.removeprefix(packing.ROW): packing.unpacked(RowKey(*context, name.removeprefix(packing.ROW)), value)
-            for name, value in values.items()
-            if name.startswith(packing.ROW)
-        }
-        for context, values in found.items()
-    }
-    large = [RowKey(*context, content) for context in rows for content, row in rows[context].items() if row is None]
-    for row in get_store().rows(large) if large else ():
-        rows[row.key.context][row.key.content_id] = row
     known: dict[ContextKey, Found] = {}
     for context, values in found.items():
-        whole = {content: row for content, row in rows[context].items() if row is not None}
-        if len(whole) == len(rows[context]):
-            known[context] = Found(whole, _facts(whole, values))
+        rows = {_content(name): packing.unpacked(value) for name, value in values.items() if name.startswith("r:")}
+        large = [RowKey(*context, content) for content, (_, details) in rows.items() if details is None]
+        stored = get_store().rows(large) if large else []
+        if len(stored) == len(large):
+            known[context] = _merged(rows | {row.key.content_id: packing.own(row) for row in stored}, values)
     return known
 
 
-def _facts(rows: Mapping[str, Consumption], values: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
-    """Content -> its facts, by content, as the store's are."""
+def _merged(rows: Mapping[str, packing.Own], values: Mapping[str, bytes]) -> Found:
+    """The facts by content, as the store's are."""
     scores = {_content(name): packing.best_of(value) for name, value in values.items() if name.startswith("s:")}
     kept = {_content(name): packing.kept_of(value) for name, value in values.items() if name.startswith("k:")}
-    contents = sorted({*rows, *scores, *kept})
-    return {
-        content: progress.merged_facts(rows.get(content), scores.get(content), kept.get(content, {}))
-        for content in contents
+    none: tuple[None, None] = (None, None)
+    facts = {
+        content: progress.merged_facts(rows.get(content, none)[0], scores.get(content), kept.get(content, {}))
+        for content in sorted({*rows, *scores, *kept})
     }
+    return Found({content: details or {} for content, (_, details) in rows.items()}, facts)
 
 
 def _content(name: str) -> str:

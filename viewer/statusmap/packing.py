@@ -1,15 +1,14 @@
 """Keys of the map, and rows, scores and kept facts as bytes and back. Pure."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from common.ids import safe_part
-from common.rows import Consumption, ContextKey, RowKey, Status
-from common.timestamps import from_epoch_ms, to_epoch_ms
+from common.rows import Consumption, ContextKey
 from viewer.merging import WHOLE_CONTEXT
-from viewer.progress import Sources
+from viewer.progress import ROW_FACTS, Sources, row_facts
 from viewer.scoring import Best, best_scores
 from viewer.statusmap.scripts import VERSION_DIGITS
 from viewer.store import codec
@@ -19,22 +18,9 @@ GENERATION, ID, FULL = b"_gen", b"_id", b"_full"
 ROW, SCORES, KEPT = "r:", "s:", "k:"
 
 
-class _Packed(NamedTuple):
-    """A row without its key, its version and the events it took in; times in epoch ms."""
-
-    status: int
-    progress: int
-    details: str | None
-    timespent: float
-    view_count: int
-    last_access_time: int | None
-    last_completed_time: int | None
-    last_updated_time: int
-    own_completed_time: int | None
-    origin: str | None
-
-
-_encoder, _rows = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_Packed)
+Own = tuple[dict[str, Any], Mapping[str, Any] | None]
+"""What a row tells (`progress.row_facts`) and its details; None: too large to be kept."""
+_encoder, _rows = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(list[Any])
 _best = msgspec.msgpack.Decoder(Best)
 
 
@@ -60,42 +46,21 @@ def fields_of(content_id: str) -> tuple[str, str, str]:
 
 
 def packed(row: Consumption) -> bytes:
-    """The row, its version first and in a fixed width, so that a script can compare it."""
+    """What the row tells, its version first and in a fixed width, so that a script can compare it."""
     details = codec.to_json(row.progress_details)
-    values = _Packed(
-        status=int(row.status),
-        progress=row.progress,
-        details=details if len(details.encode()) <= MAX_DETAILS else None,
-        timespent=row.timespent,
-        view_count=row.view_count,
-        last_access_time=_ms(row.last_access_time),
-        last_completed_time=_ms(row.last_completed_time),
-        last_updated_time=to_epoch_ms(row.last_updated_time),
-        own_completed_time=_ms(row.own_completed_time),
-        origin=row.origin,
-    )
-    return b"%0*d" % (VERSION_DIGITS, row.version) + _encoder.encode(values)
+    kept = details if len(details.encode()) <= MAX_DETAILS else None
+    return b"%0*d" % (VERSION_DIGITS, row.version) + _encoder.encode([kept, *row_facts(row).values()])
 
 
-def unpacked(key: RowKey, value: bytes) -> Consumption | None:
-    """The row, but for the events it took in; None where its details were too large to be kept."""
-    kept = _rows.decode(value[VERSION_DIGITS:])
-    if kept.details is None:
-        return None
-    return Consumption(
-        key=key,
-        status=Status(kept.status),
-        progress=kept.progress,
-        progress_details=codec.from_json(kept.details),
-        timespent=kept.timespent,
-        view_count=kept.view_count,
-        last_access_time=_time(kept.last_access_time),
-        last_completed_time=_time(kept.last_completed_time),
-        last_updated_time=from_epoch_ms(kept.last_updated_time),
-        own_completed_time=_time(kept.own_completed_time),
-        origin=kept.origin,
-        version=int(value[:VERSION_DIGITS]),
-    )
+def unpacked(value: bytes) -> Own:
+    """What `packed` was given."""
+    details, *told = _rows.decode(value[VERSION_DIGITS:])
+    return dict(zip(ROW_FACTS, told, strict=True)), None if details is None else codec.from_json(details)
+
+
+def own(row: Consumption) -> Own:
+    """As `unpacked` of a row whose details are never too large."""
+    return row_facts(row), row.progress_details
 
 
 def fields(sources: Sources) -> Iterator[tuple[str, bytes]]:
@@ -118,11 +83,3 @@ def kept_of(value: bytes) -> Mapping[str, Any]:
     """What is kept of one content."""
     kept: Mapping[str, Any] = codec.from_json(value)
     return kept
-
-
-def _ms(value: Any) -> int | None:
-    return to_epoch_ms(value) if value is not None else None
-
-
-def _time(value: int | None) -> Any:
-    return from_epoch_ms(value) if value is not None else None

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.database import available
+from modes.keys import Mode
 from modes.models import Instance
-from modes.rules import Mode
 
 MAX_AGE_SECONDS = 1.0
 

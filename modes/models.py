@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from modes.rules import Mode
+from modes.keys import Mode
 
 
 class Instance(models.Model):

@@ -1,64 +1,136 @@
-"""Pure decisions: which row a view writes and which rows a read answers from, in each mode.
+"""Carry-forward rules: what an operator may say, read and checked. Pure.
 
-No settings, no queries, no clock: everything a decision needs is an argument. The source of every rule is the
-seeds' "Config Modes" and the scenario table above it (seed: scenarios 1-3).
+    {"match": "any", "target": "any", "rules": [
+        {"type": "completedWithin", "unit": "months", "value": 3}, {"type": "withinContextDuration"}]}
+
+(seed: Copy Mode, "completed the content in the last 3 months or within the program/course duration"). A set without a
+rule carries nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any, TypeVar
 
-from common.rows import ContextKey, RowKey
+ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
+MAX_RULES = 20
+MAX_VALUE = {"days": 36_500, "months": 1_200}
 
 
-class Mode(StrEnum):
-    """What "in this context" means on this instance. Strict is the seeds' default."""
+class RuleError(ValueError):
+    """A rule nobody could explain; its text says why, for whoever wrote it."""
 
-    STRICT = "strict"
+
+class Kind(StrEnum):
+    """What a rule asks of a completion."""
+
+    ALWAYS = "always"
+    COMPLETED_WITHIN = "completedWithin"
+    WITHIN_CONTEXT = "withinContextDuration"
+    ONGOING_BATCH = "ongoingBatch"
+    COLLECTION_COMPLETED_WITHIN = "collectionCompletedWithin"
+
+    @property
+    def has_window(self) -> bool:
+        """True where the rule needs a unit and a value."""
+        return self in {Kind.COMPLETED_WITHIN, Kind.COLLECTION_COMPLETED_WITHIN}
+
+
+class Match(StrEnum):
+    """How many rules of a set have to hold."""
+
+    ANY = "any"
+    ALL = "all"
+
+
+class TargetKind(StrEnum):
+    """Into which enrolments a set carries: those of programs, those of a collection's own batches, or both."""
+
+    ANY = "any"
+    PROGRAM = "program"
+    COLLECTION = "collection"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """One content viewed by one learner, where the client says it was viewed."""
+class Rule:
+    """One condition. unit ("days" or "months") and value: of those that have a window, else None."""
 
-    user_id: str
-    content_id: str
-    collection_id: str | None = None
-    context_id: str | None = None
+    type: Kind
+    unit: str | None = None
+    value: int | None = None
+
+    def __str__(self) -> str:
+        match self.type:
+            case Kind.ALWAYS:
+                return "always"
+            case Kind.WITHIN_CONTEXT:
+                return "completed between the first and the last day of the batch or program"
+            case Kind.ONGOING_BATCH:
+                return "completed in a batch that has not ended"
+            case Kind.COMPLETED_WITHIN:
+                return f"completed within the last {self.value} {self.unit}"
+            case Kind.COLLECTION_COMPLETED_WITHIN:
+                return f"the whole collection was completed within the last {self.value} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
-class ReadScope:
-    """The rows an answer is made of.
+class RuleSet:
+    """The rules of the instance, or of one program or collection. version: grows with every change, 0: never saved."""
 
-    context: the one context they stand in, or None for a list of contents that each have their own organic row.
-    keys: exactly these rows, in the order they were asked for; None means every row of `context`.
-    """
+    match: Match = Match.ANY
+    rules: tuple[Rule, ...] = ()
+    target: TargetKind = TargetKind.ANY
+    version: int = 0
 
-    context: ContextKey | None
-    keys: tuple[RowKey, ...] | None
-
-
-def write_key(mode: Mode, view: View) -> RowKey:
-    """The row that `view` writes.
-
-    Strict (seed: Strict Context Mode): where it was viewed. A view outside a collection is its own collection, a
-    view outside a batch is in the collection's own context (seed: scenarios 1-3).
-    """
-    collection_id = view.collection_id or view.content_id
-    return RowKey(view.user_id, collection_id, view.context_id or collection_id, view.content_id)
+    def as_json(self) -> dict[str, Any]:
+        """As `parse` reads it."""
+        rules = [{name: value for name, value in asdict(rule).items() if value is not None} for rule in self.rules]
+        return {"match": str(self.match), "target": str(self.target), "rules": rules}
 
 
-def read_scope(
-    mode: Mode, user_id: str, content_ids: Sequence[str], collection_id: str | None, context_id: str | None
-) -> ReadScope:
-    """The rows that answer a read of `content_ids` (empty: everything) in a collection and context.
+def parse(value: object, version: int = 0) -> RuleSet:
+    """The rule set that `value` says. Raises RuleError for anything nobody could explain."""
+    given = _object(value, "A rule set", {"match", "rules", "target"})
+    rules = given.get("rules", [])
+    if not isinstance(rules, list):
+        raise RuleError('"rules" must be a list')
+    if len(rules) > MAX_RULES:
+        raise RuleError(f"More than {MAX_RULES} rules cannot be explained to anybody")
+    read = tuple(_rule(one, place) for place, one in enumerate(rules, 1))
+    if len(set(read)) < len(read):
+        raise RuleError("The same rule stands twice")
+    match = _choice(given.get("match", "any"), Match, "match")
+    if match is Match.ANY and len(read) > 1 and Rule(Kind.ALWAYS) in read:
+        raise RuleError('"always" beside other rules of which any may hold makes them meaningless')
+    return RuleSet(match, read, _choice(given.get("target", "any"), TargetKind, "target"), version)
 
-    Without a collection each content answers from its own organic row (seed: scenario 1); one content has then a
-    context of its own, several have none in common. At least one of content and collection must be given.
-    """
-    keys = tuple(write_key(mode, View(user_id, content, collection_id, context_id)) for content in content_ids)
-    if collection_id is not None:
-        context = ContextKey(user_id, collection_id, context_id or collection_id)
-        return ReadScope(context, keys or None)
-    return ReadScope(keys[0].context if len(keys) == 1 else None, keys)
+
+def _rule(value: object, place: int) -> Rule:
+    given = _object(value, f"Rule {place}", {"type", "unit", "value"})
+    kind = _choice(given.get("type"), Kind, f"type of rule {place}")
+    if not kind.has_window:
+        if extra := {"unit", "value"} & given.keys():
+            raise RuleError(f'Rule {place}: "{kind}" has no {min(extra)}')
+        return Rule(kind)
+    unit, number = given.get("unit"), given.get("value")
+    if not isinstance(unit, str) or unit not in MAX_VALUE:
+        raise RuleError(f'Rule {place}: the unit must be "days" or "months"')
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= MAX_VALUE[unit]:
+        raise RuleError(f"Rule {place}: the value must be a whole number from 1 to {MAX_VALUE[unit]}")
+    return Rule(kind, unit, number)
+
+
+def _object(value: object, what: str, known: set[str]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise RuleError(f"{what} must be an object")
+    if unknown := sorted(str(name) for name in value if name not in known):
+        raise RuleError(f'{what}: nobody knows "{unknown[0]}"')
+    return value
+
+
+def _choice(value: object, kind: type[ChoiceT], what: str) -> ChoiceT:
+    try:
+        return kind(str(value))
+    except ValueError:
+        known = ", ".join(kind)
+        raise RuleError(f"The {what} must be one of: {known}") from None

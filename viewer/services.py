@@ -8,7 +8,7 @@ from common.errors import ContextWithoutCollection, MissingField, NothingToRead,
 from common.identity import Caller
 from common.ids import check_id
 from common.rows import RowKey
-from modes import instance, rules
+from modes import instance, keys
 from viewer import events, statusmap, tasks
 from viewer.inputs import MAX_CONTENTS, ReadInput, StartInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
@@ -46,8 +46,8 @@ def row_key(caller: Caller, given: StartInput) -> RowKey:
     if content_id is None:
         raise MissingField("contentId", "contentId is required")
     check_place(given.collection_id, given.context_id)
-    view = rules.View(user_id, content_id, given.collection_id, given.context_id)
-    return rules.write_key(instance.current().mode, view)
+    view = keys.View(user_id, content_id, given.collection_id, given.context_id)
+    return keys.write_key(instance.current().mode, view)
 
 
 def check_place(collection_id: str | None, context_id: str | None) -> None:
@@ -56,7 +56,7 @@ def check_place(collection_id: str | None, context_id: str | None) -> None:
         raise ContextWithoutCollection("collectionId", "contextId needs the collectionId it is a context of")
 
 
-def read_scope(caller: Caller, given: ReadInput) -> tuple[str, rules.ReadScope]:
+def read_scope(caller: Caller, given: ReadInput) -> tuple[str, keys.ReadScope]:
     """Whose rows a read answers from, and which.
 
     Raises Forbidden, MissingField, InvalidId, TooMany, ContextWithoutCollection and NothingToRead.
@@ -67,7 +67,7 @@ def read_scope(caller: Caller, given: ReadInput) -> tuple[str, rules.ReadScope]:
     if not content_ids and given.collection_id is None:
         raise NothingToRead("contentId", "Name a contentId or a collectionId")
     mode = instance.current().mode
-    return user_id, rules.read_scope(mode, user_id, content_ids, given.collection_id, given.context_id)
+    return user_id, keys.read_scope(mode, user_id, content_ids, given.collection_id, given.context_id)
 
 
 def _content_ids(given: str | list[str] | None) -> list[str]:

@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from modes import instance
 from modes.instance import MAX_AGE_SECONDS, InstanceSettings, _Cached
+from modes.keys import Mode
 from modes.models import Instance
-from modes.rules import Mode
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/modes/instance/1/change/"

@@ -5,11 +5,12 @@ judgements of the same candidates (DESIGN "Modes", Carry forward).
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from catalogue.days import BatchStatus, status_on
 from catalogue.facts import BatchFacts
 from common.rows import Consumption, Enrolment, RowKey, Status
 from modes.keys import Mode
@@ -33,7 +34,7 @@ class Reason(StrEnum):
     NO_TIME = "no_time"
     ORGANIC_BEFORE = "organic_before"  # copy collection: what was done alone, before the enrolment
     RULES = "rules"
-    NOT_FIRST = "not_first"  # another candidate was completed earlier
+    NOT_FIRST = "not_first"  # another candidate could come earlier
     TAKEN = "taken"
 
 
@@ -56,16 +57,26 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A completion of the same content elsewhere. ongoing: it was done in a batch that has not ended."""
+    """A completion of the same content elsewhere, with the enrolment and the batch it was made in, if it was in any."""
 
     row: Consumption
     enrolment: Enrolment | None = None
-    ongoing: bool = False
+    batch: BatchFacts | None = None
 
     @property
     def in_collection(self) -> bool:
         """True for what was done within a collection, and not by itself."""
         return self.row.key.collection_id != self.row.key.content_id
+
+    @property
+    def completed(self) -> datetime | None:
+        """When the learner completed it there himself, whatever was carried there before; None: no time was kept."""
+        return self.row.own_completed_time or self.row.last_completed_time
+
+    @property
+    def collection_completed(self) -> datetime | None:
+        """When the collection it was done in was completed there; None: it was not, or was in none."""
+        return self.enrolment.completed_on if self.enrolment else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +89,22 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One candidate, judged. evaluated_at: the moment its windows were counted from; None where none were."""
+    """One candidate, judged.
+
+    evaluated_at: the moment its windows were counted to; None where none were. since: from when on it could have been
+    carried: `evaluated_at`, or the later completion of its whole collection where a rule had to wait for that; None
+    where it could not.
+    """
 
     candidate: Candidate
     reason: Reason
     evaluated_at: datetime | None = None
     checks: tuple[Check, ...] = ()
+    since: datetime | None = None
 
     @property
     def taken(self) -> bool:
-        """True for the one that is carried."""
+        """True for the one that is carried, unless the place refuses them all."""
         return self.reason is Reason.TAKEN
 
 
@@ -104,7 +121,7 @@ class Decision:
     @property
     def taken(self) -> Judgement | None:
         """The candidate that is carried; None: nothing is."""
-        return next((one for one in self.judgements if one.taken), None)
+        return None if self.refusal else next((one for one in self.judgements if one.taken), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +143,16 @@ def decide(
 ) -> Decision:
     """What is carried into `target` for one content. own: its row there, if any; undone: rows an operator took back.
 
-    Of several candidates that pass, the one completed first is taken: it was the first that could have come, so it does
-    not matter when the decision is made.
+    Of several candidates that pass, the first that could have come is taken, so it does not matter when the decision
+    is made; of those that could come at once, the one completed first.
     """
     key = RowKey(*target.enrolment.key, content_id)
     judged = tuple(_judged(policy, target, one) for one in sorted(candidates, key=_by_time))
     refusal = _refusal(policy, target, key, own, undone)
-    passing = [one for one in judged if one.taken]
+    first = min(((one.since, place) for place, one in enumerate(judged) if one.since), default=None)
     judgements = tuple(
-        Judgement(one.candidate, Reason.NOT_FIRST, one.evaluated_at, one.checks) if one in passing[1:] else one
-        for one in judged
+        replace(one, reason=Reason.NOT_FIRST) if one.since and (one.since, place) != first else one
+        for place, one in enumerate(judged)
     )
     return Decision(key, policy.mode, policy.rules, refusal, judgements)
 
@@ -170,7 +187,7 @@ def _refusal(
 
 
 def _judged(policy: Policy, target: Target, candidate: Candidate) -> Judgement:
-    completed, activated = candidate.row.last_completed_time, target.enrolment.enrolled_date
+    completed, activated = candidate.completed, target.enrolment.enrolled_date
     if completed is None or activated is None:
         return Judgement(candidate, Reason.NO_TIME)
     if policy.mode is Mode.COPY_COLLECTION and not candidate.in_collection and completed < activated:
@@ -180,11 +197,24 @@ def _judged(policy: Policy, target: Target, candidate: Candidate) -> Judgement:
     checks = tuple(Check(rule, _holds(policy, target, candidate, rule, evaluated_at)) for rule in policy.rules.rules)
     enough = any if policy.rules.match is Match.ANY else all
     passes = bool(checks) and enough(check.holds for check in checks)
-    return Judgement(candidate, Reason.TAKEN if passes else Reason.RULES, evaluated_at, checks)
+    if not passes:
+        return Judgement(candidate, Reason.RULES, evaluated_at, checks)
+    return Judgement(candidate, Reason.TAKEN, evaluated_at, checks, _since(policy, candidate, evaluated_at, checks))
+
+
+def _since(policy: Policy, candidate: Candidate, evaluated_at: datetime, checks: Iterable[Check]) -> datetime:
+    """When enough of the rules held at last: a collection may be completed later than the content in it."""
+    waited_for = max(evaluated_at, candidate.collection_completed or evaluated_at)
+    moments = [
+        waited_for if check.rule.type is Kind.COLLECTION_COMPLETED_WITHIN else evaluated_at
+        for check in checks
+        if check.holds
+    ]
+    return min(moments) if policy.rules.match is Match.ANY else max(moments)
 
 
 def _holds(policy: Policy, target: Target, candidate: Candidate, rule: Rule, evaluated_at: datetime) -> bool:
-    completed = candidate.row.last_completed_time
+    completed = candidate.completed
     assert completed is not None
     batch = target.batch
     match rule.type:
@@ -195,10 +225,15 @@ def _holds(policy: Policy, target: Target, candidate: Candidate, rule: Rule, eva
         case Kind.WITHIN_CONTEXT:
             return batch is not None and is_between(completed, batch.start_date, batch.end_date, policy.zone)
         case Kind.ONGOING_BATCH:
-            return candidate.ongoing
+            return _is_ongoing(candidate.batch, evaluated_at.astimezone(policy.zone).date())
         case Kind.COLLECTION_COMPLETED_WITHIN:
-            whole = candidate.enrolment.completed_on if candidate.enrolment else None
+            whole = candidate.collection_completed
             return whole is not None and _within(policy, rule, whole, evaluated_at)
+
+
+def _is_ongoing(batch: BatchFacts | None, day: date) -> bool:
+    """By its dates alone: what its owner says of it now was not known then."""
+    return batch is not None and status_on(replace(batch, status=None), day) is BatchStatus.ONGOING
 
 
 def _within(policy: Policy, rule: Rule, completed: datetime, until: datetime) -> bool:
@@ -206,5 +241,5 @@ def _within(policy: Policy, rule: Rule, completed: datetime, until: datetime) ->
 
 
 def _by_time(candidate: Candidate) -> tuple[bool, float, RowKey]:
-    completed = candidate.row.last_completed_time
+    completed = candidate.completed
     return completed is None, completed.timestamp() if completed else 0.0, candidate.row.key

@@ -4,11 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from common.database import available
 from modes.keys import Mode
 from modes.models import Instance
 
+ValueT = TypeVar("ValueT")
 MAX_AGE_SECONDS = 1.0
 
 
@@ -21,40 +23,43 @@ class InstanceSettings:
     force_view_end: bool = False
 
 
-class _Cached:
-    """The one row, re-read at most once a second; a process that cannot read it fails rather than guesses."""
+class Cached(Generic[ValueT]):
+    """What `read` gives, re-read at most once a second; a process that cannot read it fails rather than guesses."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, read: Callable[[], ValueT], clock: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
         self._clock = clock
         self._lock = threading.Lock()
-        self._value: InstanceSettings | None = None
-        self._read_at = 0.0
+        self._held: tuple[float, ValueT] | None = None
 
-    def get(self) -> InstanceSettings:
-        """The settings; costs one query a second and process."""
-        value = self._value
-        if value is not None and self._clock() - self._read_at < MAX_AGE_SECONDS:
-            return value
-        with self._lock:
-            value = self._value  # forget() takes no lock: what is returned is looked at once
-            if value is None or self._clock() - self._read_at >= MAX_AGE_SECONDS:
-                read_at = self._clock()
-                self._value = value = _read()
-                self._read_at = read_at
-            return value
+    def get(self) -> ValueT:
+        """The value; costs one `read` a second and process."""
+        held = self._held
+        if held is None or self._clock() - held[0] >= MAX_AGE_SECONDS:
+            with self._lock:
+                held = self._held
+                if held is None or self._clock() - held[0] >= MAX_AGE_SECONDS:
+                    read_at = self._clock()
+                    self._held = held = (read_at, self._read())
+        return held[1]
 
     def forget(self) -> None:
-        """Reads anew next time: for the process that has just changed the row."""
-        self._value = None
+        """Reads anew next time: for the process that has just changed what is read.
+
+        Waits for a reader on its way, who would otherwise put back what it read before the change.
+        """
+        with self._lock:
+            self._held = None
 
 
 @available()
-def _read() -> InstanceSettings:
+def read() -> InstanceSettings:
+    """The settings as they are stored now; costs a query."""
     row = Instance.objects.filter(pk=Instance.ONLY).values_list("mode", "epoch", "force_view_end").first()
     return InstanceSettings(Mode(row[0]), row[1], row[2]) if row else InstanceSettings()
 
 
-_cached = _Cached()
+_cached = Cached(read)
 
 
 def current() -> InstanceSettings:

@@ -68,6 +68,10 @@ class ReadScope:
     keys: tuple[RowKey, ...] | None
     any_context: bool = False
 
+    def place(self, key: RowKey) -> RowKey:
+        """Where the content of this row was asked about, which need not be where the row is kept."""
+        return RowKey(*(self.context or key.context), key.content_id)
+
 
 def write_key(mode: Mode, view: View) -> RowKey:
     """The row that `view` writes.
@@ -121,6 +125,11 @@ def counted(mode: Mode, key: ContextKey, leaves: Sequence[str]) -> tuple[Context
     return (key,)
 
 
+def same_rows(one: Mode, other: Mode) -> bool:
+    """True where both modes keep a view in the same row, so that changing between them moves nothing."""
+    return one is other or not (one.ignores_context or other.ignores_context)
+
+
 def reached(mode: Mode, changed: ContextKey, enrolled: Iterable[ContextKey], leaves: Leaves) -> list[ContextKey]:
     """Those of the learner's enrolments that count what changed in another context."""
     others = [key for key in enrolled if key != changed]
@@ -133,6 +142,17 @@ def reached(mode: Mode, changed: ContextKey, enrolled: Iterable[ContextKey], lea
     return []
 
 
+def reached_by_others(mode: Mode) -> bool:
+    """True where a row may appear in a context because of what was viewed in another: by a copy."""
+    return mode.copies
+
+
+def awaited(mode: Mode, marked: Iterable[ContextKey], wanted: Iterable[ContextKey]) -> set[ContextKey]:
+    """Those of one learner's marked contexts whose fold may change what is answered about the wanted ones."""
+    asked = set(wanted)
+    return set(marked) if mode.reaches_others and asked else set(marked) & asked
+
+
 def visible(mode: Mode, rows: Iterable[Consumption]) -> list[Consumption]:
     """The rows as this mode shows them: strict hides what was carried, and shows what the learner did himself."""
     if mode.copies:
@@ -143,7 +163,7 @@ def visible(mode: Mode, rows: Iterable[Consumption]) -> list[Consumption]:
 def own_part(row: Consumption) -> Consumption | None:
     """What the learner did himself here; None: nothing.
 
-    A carried completion keeps the progress that was there before, and a row that only a carry made has a view count of 0.
+    A carried completion keeps the progress that was there before; a row that only a carry made has a view count of 0.
     """
     if row.origin is None:
         return row

@@ -1,10 +1,22 @@
-"""The instance's own choices: one row, edited in the admin."""
+"""The instance's own choices: its one row, its carry-forward rules, and what was changed when and by whom."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
+from common.errors import InvalidId
+from common.ids import MAX_ID_LENGTH, check_id
+from modes import rules as rule_sets
 from modes.keys import Mode
+from modes.rules import Match, RuleError, RuleSet, TargetKind
+
+MODES = [(mode.value, mode.value.replace("_", " ")) for mode in Mode]
+_TARGETS = {
+    TargetKind.ANY: "Into any enrolment",
+    TargetKind.PROGRAM: "Into enrolments of programs",
+    TargetKind.COLLECTION: "Into enrolments of a collection's own batches",
+}
 
 
 class Instance(models.Model):
@@ -14,9 +26,12 @@ class Instance(models.Model):
 
     mode = models.CharField(
         max_length=32,
-        choices=[(mode.value, mode.value) for mode in Mode],
+        choices=MODES,
         default=Mode.STRICT.value,
-        help_text="What counts in which context. It is changed by its own guarded action, never here.",
+        help_text=(
+            "What counts in which context. It is changed by `manage.py set_mode`, which first tells whose answers "
+            "would change; never here."
+        ),
     )
     epoch = models.PositiveIntegerField(
         default=1, help_text="Grows with every change of the mode, so that every process notices."
@@ -37,3 +52,105 @@ class Instance(models.Model):
 
     def __str__(self) -> str:
         return f"This instance ({self.mode})"
+
+
+class Scope(models.TextChoices):
+    """Where carry-forward rules hold. A program's win over its collection's, and those over the instance's."""
+
+    INSTANCE = "instance", "the whole instance"
+    COLLECTION = "collection", "collection"
+    PROGRAM = "program", "program"
+
+
+class CarryRules(models.Model):
+    """The carry-forward rules of one place; `modes.switching.save_rules` is the only one who writes them.
+
+    Rows are never deleted: a version that was counted twice would leave it open which rules a carry went by. Rules
+    that are withdrawn are NULL, and the wider ones hold again; a set without a rule holds, and carries nothing.
+    """
+
+    scope = models.CharField(max_length=16, choices=Scope.choices)
+    scope_id = models.CharField(
+        "id",
+        max_length=MAX_ID_LENGTH,
+        blank=True,
+        default="",
+        help_text="Of the program or collection; empty for the whole instance.",
+    )
+    rules = models.JSONField(null=True, blank=True)
+    version = models.PositiveIntegerField(default=0, help_text="One more for each change.")
+    updated_at = models.DateTimeField(help_text="When they were last changed (UTC).")
+    updated_by = models.TextField(help_text="Who changed them last.")
+
+    class Meta:
+        ordering = ("scope", "scope_id")
+        constraints = [models.UniqueConstraint(fields=("scope", "scope_id"), name="carry_rules_of_a_place")]
+        verbose_name = "carry rules"
+        verbose_name_plural = "carry rules"
+
+    def __str__(self) -> str:
+        return f"Carry rules of {self.get_scope_display()} {self.scope_id}".rstrip()
+
+    def clean(self) -> None:
+        """Refuses an id that does not fit the scope, and rules nobody could explain. Raises ValidationError."""
+        super().clean()
+        try:
+            self.scope_id = check_id("id", self.scope_id) or ""
+        except InvalidId as error:
+            raise ValidationError(error.message) from None
+        if self.scope == Scope.INSTANCE and self.scope_id:
+            raise ValidationError("Rules of the whole instance have no id")
+        if self.scope != Scope.INSTANCE and not self.scope_id:
+            raise ValidationError("Rules of a program or collection need its id")
+        try:
+            self.rule_set()
+        except RuleError as error:
+            raise ValidationError({"rules": str(error)}) from None
+
+    def rule_set(self) -> RuleSet | None:
+        """The rules as they are applied; None where they are withdrawn. Raises RuleError."""
+        return None if self.rules is None else rule_sets.parse(self.rules, self.version)
+
+    def in_words(self) -> str:
+        """The rules in a sentence."""
+        try:
+            found = self.rule_set()
+        except RuleError as error:
+            return f"Nothing is carried, the rules cannot be read: {error}"
+        if found is None:
+            return "Withdrawn" if self.scope == Scope.INSTANCE else "Withdrawn: the wider rules hold"
+        if not found.rules:
+            return "Nothing is carried"
+        link = "; or " if found.match is Match.ANY else "; and "
+        return f"{_TARGETS[found.target]}: {link.join(str(rule) for rule in found.rules)}"
+
+
+class ModeChange(models.Model):
+    """One change of the mode or of its rules, as it was made. Rows are added and never changed."""
+
+    from_mode = models.CharField(max_length=32, choices=MODES)
+    to_mode = models.CharField(max_length=32, choices=MODES)
+    epoch = models.PositiveIntegerField(unique=True, help_text="Of the instance, from this change on.")
+    rules = models.JSONField(
+        null=True, blank=True, help_text="The instance's rules that were given with it; none were where it is empty."
+    )
+    changed_by = models.TextField(help_text="Who changed it.")
+    changed_at = models.DateTimeField(help_text="When it was changed (UTC).")
+    note = models.TextField(blank=True, help_text="Why, in the words of who changed it.")
+
+    class Meta:
+        ordering = ("-epoch",)
+        verbose_name = "mode change"
+
+    def __str__(self) -> str:
+        return f"{self.epoch}: {self.from_mode} to {self.to_mode}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Adds the row. Raises TypeError for one that is there already."""
+        if not self._state.adding:
+            raise TypeError("What was changed is never rewritten")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Never. Raises TypeError."""
+        raise TypeError("What was changed is never forgotten")

@@ -59,6 +59,10 @@ class Rule:
     unit: str | None = None
     value: int | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """As `parse` reads it within a set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
     def __str__(self) -> str:
         match self.type:
             case Kind.ALWAYS:
@@ -68,9 +72,13 @@ class Rule:
             case Kind.ONGOING_BATCH:
                 return "completed in a batch that has not ended"
             case Kind.COMPLETED_WITHIN:
-                return f"completed within the last {self.value} {self.unit}"
+                return f"completed within the last {self._span}"
             case Kind.COLLECTION_COMPLETED_WITHIN:
-                return f"the whole collection was completed within the last {self.value} {self.unit}"
+                return f"the whole collection was completed within the last {self._span}"
+
+    @property
+    def _span(self) -> str:
+        return str(self.unit).removesuffix("s") if self.value == 1 else f"{self.value} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ class RuleSet:
 
     def as_json(self) -> dict[str, Any]:
         """As `parse` reads it."""
-        rules = [{name: value for name, value in asdict(rule).items() if value is not None} for rule in self.rules]
+        rules = [rule.as_json() for rule in self.rules]
         return {"match": str(self.match), "target": str(self.target), "rules": rules}
 
 

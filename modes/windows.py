@@ -1,25 +1,26 @@
 """Windows of carry-forward rules: calendar months and days in the instance's zone. Pure."""
 
 import calendar
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 
-def window_start(until: datetime, unit: str, value: int, zone: ZoneInfo) -> datetime:
-    """The moment `value` days or calendar months before `until`, by the wall clock of `zone`.
+def window_end(completed: datetime, unit: str, value: int, zone: ZoneInfo) -> datetime:
+    """The moment `value` days or calendar months after `completed`, by the wall clock of `zone`; UTC.
 
-    A month before the 31st that has no such day begins on its last one: 31 May less three months is 28 or 29 February.
-    What was completed at that very moment is outside: "within 3 months" ends when the third month is full.
+    A month that has no such day is full with its last one: three months from 30 November end as 1 March begins.
+    That moment is outside: "within 3 months" ends when the third month is full. Counted from the completion, a window
+    that has closed never opens again; counted back from the moment that asks, it would at the end of a month.
     """
-    local = until.astimezone(zone)
-    day = local.date() - timedelta(days=value) if unit == "days" else _months_before(local.date(), value)
-    return local.replace(year=day.year, month=day.month, day=day.day).astimezone(until.tzinfo)
+    local = completed.astimezone(zone).replace(fold=0)
+    end = local + timedelta(days=value) if unit == "days" else _months_after(local, value)
+    return end.astimezone(UTC)
 
 
 def is_within(completed: datetime, until: datetime, unit: str, value: int, zone: ZoneInfo) -> bool:
-    """True where `completed` is in the window that ends with `until`; what was completed later is too."""
+    """True where the window that opened at `completed` is open at `until`; what was completed later is within too."""
     try:
-        return completed > window_start(until, unit, value, zone)
+        return until < window_end(completed, unit, value, zone)
     except (OverflowError, ValueError):  # the window reaches beyond the calendar
         return True
 
@@ -31,7 +32,9 @@ def is_between(completed: datetime, first: date | None, last: date | None, zone:
     return first <= completed.astimezone(zone).date() <= last
 
 
-def _months_before(day: date, months: int) -> date:
-    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+def _months_after(moment: datetime, months: int) -> datetime:
+    year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
     last = calendar.monthrange(year, month + 1)[1]
-    return date(year, month + 1, min(day.day, last))
+    if moment.day <= last:
+        return moment.replace(year=year, month=month + 1)
+    return datetime.combine(date(year, month + 1, last) + timedelta(days=1), time(), moment.tzinfo)

@@ -1,6 +1,6 @@
 """`make demo`: plays the design's stories on a real service and shows what came beside what was expected.
 
-    python scripts/demo.py                  starts a service of its own, plays, stops it, cleans up
+    python scripts/demo.py                  starts services of its own, one for each mode, plays, stops them, cleans up
     python scripts/demo.py --url URL        plays on a running instance (strict mode, authentication off)
 
 Exits 0 when everything came as expected, 1 on any difference and any HTTP 5xx, 2 when there is nothing to play on.
@@ -12,11 +12,13 @@ import os
 import secrets
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from types import FrameType
 
-from demo_runner import Call, Tally, http_caller, play_all
-from demo_server import ROOT, NotPlayable, running
+from demo_modes import prepare, story
+from demo_runner import Call, Story, Tally, http_caller, play_all
+from demo_scenarios import BUILT, ModeTables
+from demo_server import ROOT, NotPlayable, Service, running
 from demo_stories import all_stories
 
 SAMPLE = ROOT / "catalogue" / "sample" / "catalogue.json"
@@ -43,25 +45,41 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    print(f"\n{tally.closing()}")
     return tally.exit_code(ci=bool(os.environ.get("CI")))
 
 
 def _on_own(*, keep: bool) -> Tally:
-    """Plays on a service started for it."""
+    """Plays on services started for it: the stories on one, and the tables of each mode on one of their own."""
     real = [REAL_COURSE] if REAL_COURSE.exists() else []
     with running(real, keep=keep) as service:
-        tally = _play(service.url, "", service.events)
-        if any(result.failures for result in tally.results):
-            print(f"The end of the service's log:\n{service.last_words()}")
+        tally = _play(service.url, "strict", all_stories("", SAMPLE, REAL_COURSE, service.events))
+        _tell_failures(tally, service)
+    for tables in BUILT:
+        tally.add(_in_mode(tables, keep=keep))
     return tally
+
+
+def _in_mode(tables: ModeTables, *, keep: bool) -> Tally:
+    """Plays the tables of one mode on an empty service that is set to it."""
+    with running([], keep=keep) as service:
+        prepare(tables, service.manage, str)
+        tally = _play(service.url, tables.mode, [story(tables, str)])
+        _tell_failures(tally, service)
+    return tally
+
+
+def _tell_failures(tally: Tally, service: Service) -> None:
+    if any(result.failures for result in tally.results):
+        print(f"The end of the service's log:\n{service.last_words()}")
 
 
 def _on(url: str) -> Tally:
     """Plays on a running instance. Its people keep their progress: the demo's learners have names of their own."""
-    return _play(url, f"-{secrets.token_hex(3)}", None)
+    return _play(url, "strict", all_stories(f"-{secrets.token_hex(3)}", SAMPLE, REAL_COURSE, None))
 
 
-def _play(url: str, suffix: str, events: Path | None) -> Tally:
+def _play(url: str, mode: str, stories: Sequence[Story]) -> Tally:
     call = http_caller(url)
     stranger = f"nobody-{secrets.token_hex(4)}"
 
@@ -72,9 +90,9 @@ def _play(url: str, suffix: str, events: Path | None) -> Tally:
             raise NotPlayable(f"{url} cannot be played on: view/read gave {answer.told}")
         return answer.status == 200 and bool(answer.result.get("contents"))
 
-    print(f"Playing on {url}, mode strict")
+    print(f"Playing on {url}, mode {mode}")
     knows("single-digit-addition")  # says at once when nobody is there
-    return play_all(all_stories(suffix, SAMPLE, REAL_COURSE, events), call, knows, print)
+    return play_all(stories, call, knows, print)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

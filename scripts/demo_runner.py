@@ -128,13 +128,19 @@ class Tally:
         """The steps that did not come out as expected."""
         return [result for result in self.results if not result.ok]
 
+    def add(self, other: "Tally") -> None:
+        """Takes over what another run found."""
+        self.results += other.results
+        self.left_out += other.left_out
+        self.played += other.played
+
     def exit_code(self, *, ci: bool) -> int:
         """1 for any difference, and for a story left out that may not be; `ci`: then none may be."""
         missed = any(ci or not story.optional for story in self.left_out)
         return 1 if self.differing or missed or not self.results else 0
 
     def closing(self) -> str:
-        """The count line."""
+        """Each difference on a line of its own, and the count line."""
         wrong = len(self.differing)
         failures = sum(result.failures for result in self.results)
         told = [
@@ -142,7 +148,11 @@ class Tally:
             f"{failures} calls without an answer or with HTTP 5xx",
             f"{self.played} stories played, {len(self.left_out)} left out",
         ]
-        return "; ".join(told) + "."
+        differing = [
+            f"DIFFERS {result.step.id}: expected {_plain(result.step.expected)}, got {_plain(result.actual)}"
+            for result in self.differing
+        ]
+        return "\n".join([*differing, "; ".join(told) + "."])
 
 
 def http_caller(url: str) -> Caller:
@@ -202,7 +212,7 @@ def play(story: Story, call: Caller, write: Write) -> list[Result]:
 
 
 def play_all(stories: Sequence[Story], call: Caller, knows: Callable[[str], bool], write: Write) -> Tally:
-    """Plays the stories whose collection the service knows, says which it left out, and ends with the counts."""
+    """Plays the stories whose collection the service knows, and says which it left out."""
     tally = Tally()
     for story in stories:
         if story.needs is not None and not knows(story.needs):
@@ -212,10 +222,6 @@ def play_all(stories: Sequence[Story], call: Caller, knows: Callable[[str], bool
             continue
         tally.results += play(story, call, write)
         tally.played += 1
-    write("")
-    for result in tally.differing:
-        write(f"DIFFERS {result.step.id}: expected {_plain(result.step.expected)}, got {_plain(result.actual)}")
-    write(tally.closing())
     return tally
 
 

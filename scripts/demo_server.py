@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
 STOP_SECONDS = 45
-LOAD_SECONDS = 120
+COMMAND_SECONDS = 120
 OPERATORS_OWN = re.compile(r"VIEWER_|DATABASE_URL|DJANGO_|PORT$")
 
 
@@ -27,15 +27,30 @@ class NotPlayable(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A running service. log: the file it writes to; events: the folder it publishes to."""
+    """A running service. log: the file it writes to; events: the folder it publishes to; env: what it runs with."""
 
     url: str
     log: Path
     events: Path
+    env: Mapping[str, str]
 
     def last_words(self, lines: int = 15) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def manage(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs manage.py with its environment; the caller looks at the exit code."""
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
 
 
 @contextmanager
@@ -48,7 +63,7 @@ def running(catalogues: Sequence[Path], *, keep: bool) -> Iterator[Service]:
     port = _free_port()
     env = {name: value for name, value in os.environ.items() if not OPERATORS_OWN.match(name)}
     env |= {"VIEWER_DATA_DIR": str(folder), "PORT": str(port), "VIEWER_AUTH": "off"}
-    service = Service(f"http://127.0.0.1:{port}", folder / "server.log", folder / "events")
+    service = Service(f"http://127.0.0.1:{port}", folder / "server.log", folder / "events", env)
     process: subprocess.Popen[bytes] | None = None
     try:
         with service.log.open("ab") as output:
@@ -57,7 +72,7 @@ def running(catalogues: Sequence[Path], *, keep: bool) -> Iterator[Service]:
             )
         _wait_until_ready(process, port, service)
         for catalogue in catalogues:
-            _load(catalogue, env)
+            _load(catalogue, service)
         yield service
     finally:
         if process is not None:
@@ -91,9 +106,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, service: Serv
     raise NotPlayable(f"The service did not start:\n{service.last_words()}")
 
 
-def _load(catalogue: Path, env: dict[str, str]) -> None:
-    command = [sys.executable, "manage.py", "load_catalogue", str(catalogue)]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=LOAD_SECONDS, check=False)
+def _load(catalogue: Path, service: Service) -> None:
+    done = service.manage("load_catalogue", str(catalogue))
     if done.returncode:
         raise NotPlayable(f"{catalogue.name} was not loaded:\n{done.stderr.strip()[-2000:]}")
     print(f"{catalogue.name}: {done.stdout.strip()}")

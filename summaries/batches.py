@@ -4,29 +4,12 @@ The order of the checks is the older service's, because a client shows the first
 """
 
 from datetime import date
-from enum import IntEnum
 
+from catalogue.days import BatchStatus, status_on
 from catalogue.facts import BatchFacts
 from summaries.errors import BatchCompleted, EnrolmentDateEnded, InvalidBatch, InvalidEnrollmentType
 
 ENROLLMENT_TYPES = frozenset({"open", "invite-only"})
-
-
-class BatchStatus(IntEnum):
-    """Where a batch is in its days. Numbers are the catalogue's."""
-
-    UPCOMING = 0
-    ONGOING = 1
-    ENDED = 2
-
-
-def status_on(batch: BatchFacts, day: date) -> BatchStatus:
-    """From its dates, both inclusive, an absent one open; a batch its owner ended is ended whatever its dates say."""
-    if batch.status == BatchStatus.ENDED or (batch.end_date is not None and day > batch.end_date):
-        return BatchStatus.ENDED
-    if batch.start_date is not None and day < batch.start_date:
-        return BatchStatus.UPCOMING
-    return BatchStatus.ONGOING
 
 
 def check_enrol(batch: BatchFacts | None, day: date, *, of: str) -> None:

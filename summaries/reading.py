@@ -15,6 +15,7 @@ from common.identity import Caller
 from common.ids import check_id
 from common.rows import ActivityAgg, ContextKey, Enrolment, RowKey, Status
 from common.timestamps import EPOCH
+from modes import instance, keys
 from summaries import record
 from summaries.inputs import Kind, ListQuery, SummaryInput, SummaryReadInput
 from viewer import aggregator
@@ -103,8 +104,9 @@ def _entries(user_id: str, kind: Kind, now: datetime) -> list[Entry]:
     store = get_store()
     marked = {mark.key for mark in store.marks(user_id)}
     enrolments = store.enrolments(user_id)
-    if pending := marked & {one.key for one in enrolments}:
-        aggregator.fold_pending(pending, now)
+    own = {one.key for one in enrolments}
+    if keys.awaited(instance.current().mode, marked, own):
+        aggregator.fold_pending(own, now)
         enrolments = store.enrolments(user_id)
     enrolled = [Entry(one.key, one) for one in enrolments]
     if kind == "enrolment":

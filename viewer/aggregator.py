@@ -8,6 +8,7 @@ rows, and the loser reads again.
 import logging
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +21,8 @@ from catalogue import api as catalogue
 from common import timestamps
 from common.errors import Unavailable
 from common.rows import ContextKey, StaleMark
-from viewer import outbox, progress, turns
+from modes import instance, keys
+from viewer import counting, outbox, progress, reaching, turns
 from viewer.store import Fold, get_store
 
 ResultT = TypeVar("ResultT")
@@ -30,6 +32,7 @@ REPUBLISHED = "republished"
 LOOK_BACK = timedelta(minutes=10)  # longer than any load takes
 _republished: dict[str, datetime] = {}
 TOGETHER = 100  # learners folded in one go
+STEPS = 3  # a view's own context, the enrolments it counts in, and one more for what came meanwhile
 INLINE_LIMIT = 50  # contexts a read folds before it answers; the worker takes the rest
 
 
@@ -40,7 +43,8 @@ class Tally:
     folded: contexts read and added up; saved: those that had changed; completed: enrolments it completed; waiting:
     contexts whose tree is not known yet; retired: marks dropped with their retired collection; busy: given up for now;
     failed: contexts that could not be folded, which are tried again later; left: learners left to the worker that folds
-    them already; again: learners whose marks came faster than one run may fold them.
+    them already; again: learners whose marks came faster than one run may fold them; reached:
+    contexts it marked because what was folded counts in them too.
     """
 
     folded: int = 0
@@ -52,6 +56,7 @@ class Tally:
     failed: int = 0
     left: int = 0
     again: int = 0
+    reached: int = 0
 
     def add(self, other: "Tally") -> None:
         """Counts `other` in."""
@@ -64,6 +69,7 @@ class Tally:
         self.failed += other.failed
         self.left += other.left
         self.again += other.again
+        self.reached += other.reached
 
 
 def fold_learners(user_ids: Sequence[str], until: float) -> tuple[Tally, list[str]]:
@@ -124,9 +130,24 @@ def _serve_all(marks: Sequence[StaleMark], now: datetime, tally: Tally) -> None:
     except Exception:
         logger.warning("folding one by one", exc_info=True)
         served = {}
+    _pass_on(served, now)
     get_store().clear_marks([mark for mark, one in served.items() if not one.failed])
     for mark in marks:
         tally.add(_put_off(mark, served[mark], now) if mark in served else _served(mark, now))
+
+
+def _pass_on(served: dict[StaleMark, Tally], now: datetime) -> None:
+    """Lets what was folded count elsewhere too; a learner with whom that fails is to be folded again."""
+    of_learner: dict[str, list[StaleMark]] = defaultdict(list)
+    for mark, told in served.items():
+        if not told.failed:
+            of_learner[mark.key.user_id].append(mark)
+    for marks in of_learner.values():
+        reached = _alone(partial(reaching.pass_on, [mark.key for mark in marks], now), None)
+        if reached is None:
+            served.update(dict.fromkeys(marks, Tally(failed=1)))
+        else:
+            served[marks[0]].reached = reached
 
 
 def _serve_together(marks: Sequence[StaleMark], now: datetime) -> dict[StaleMark, Tally]:
@@ -140,7 +161,7 @@ def _serve_together(marks: Sequence[StaleMark], now: datetime) -> dict[StaleMark
     tree = cache(partial(catalogue.hierarchy, fresh=True))
 
     def fold(found: progress.Sources) -> Fold:
-        return _fold(progress.with_hierarchy(found, tree(found.key.collection_id)), now)
+        return _fold(counting.counted(found, tree), now)
 
     served: dict[StaleMark, Tally] = {}
     changed: dict[StaleMark, Fold] = {}
@@ -171,20 +192,25 @@ def _says_the_same(fold: Fold) -> bool:
     return bool(fold.sources.agg.version) and not fold.folded.completed and _unchanged(fold.sources, fold.folded)
 
 
-def fold_pending(keys: Iterable[ContextKey], now: datetime) -> None:
+def fold_pending(wanted: Iterable[ContextKey], now: datetime) -> None:
     """Folds those of one learner's contexts that are marked: what a read does before it answers. Bounded.
 
     A context that waits for its tree is left to the sweep, and one that cannot be folded does not fail the read: what
     the answer takes from the aggregate is then as it was folded last.
     """
-    wanted = set(keys)
-    if not wanted:
+    asked = set(wanted)
+    if not asked:
         return
-    user_id = next(iter(wanted)).user_id
-    marks = [mark for mark in get_store().marks(user_id) if mark.key in wanted]
-    due = [mark for mark in marks if _is_due(mark, now)]
-    for mark in sorted(due, key=lambda mark: mark.marked_at)[:INLINE_LIMIT]:
-        _served(mark, now)
+    user_id = next(iter(asked)).user_id
+    for _ in range(STEPS):
+        marks = get_store().marks(user_id)
+        awaited = keys.awaited(instance.current().mode, {mark.key for mark in marks}, asked)
+        due = [mark for mark in marks if mark.key in awaited and _is_due(mark, now)]
+        tally = Tally()
+        for mark in sorted(due, key=lambda mark: mark.marked_at)[:INLINE_LIMIT]:
+            tally.add(_served(mark, now))
+        if not tally.reached:
+            return
 
 
 def _is_due(mark: StaleMark, now: datetime) -> bool:
@@ -231,6 +257,7 @@ def serve(mark: StaleMark, now: datetime) -> Tally:
         else:
             store.defer_mark(mark, now + timedelta(seconds=settings.VIEWER_UNKNOWN_TREE_SECONDS))
         return tally
+    tally.reached += reaching.pass_on([mark.key], now)  # before the mark goes: whoever is killed here is repeated
     store.clear_mark(mark)
     return tally
 
@@ -240,9 +267,8 @@ def fold_context(key: ContextKey, now: datetime) -> Tally:
     store = get_store()
     tally = Tally(folded=1)
     for _ in range(MAX_TRIES):
-        sources = store.sources(key)
         # Fresh: what this fold clears may be the very mark that a new tree has caused.
-        sources = progress.with_hierarchy(sources, catalogue.hierarchy(key.collection_id, fresh=True))
+        sources = counting.counted(store.sources(key), partial(catalogue.hierarchy, fresh=True))
         fold = _fold(sources, now)
         tally.waiting = int(sources.hierarchy is None and not sources.organic)
         if _says_the_same(fold):
@@ -264,18 +290,18 @@ def recompute(
     """
     store, after = get_store(), None
     while True:
-        keys = store.contexts(user_id) if user_id is not None else store.contexts_after(after, page)
-        for key in keys:
+        contexts = store.contexts(user_id) if user_id is not None else store.contexts_after(after, page)
+        for key in contexts:
             fold = partial(_compare, key) if dry_run else partial(fold_context, key, timestamps.now())
             yield key, _alone(fold, Tally(folded=1, failed=1), collection_id=key.collection_id)
-        if user_id is not None or len(keys) < page:
+        if user_id is not None or len(contexts) < page:
             return
-        after = keys[-1]
+        after = contexts[-1]
 
 
 def _compare(key: ContextKey) -> Tally:
     """What a fold of this context would do."""
-    sources = progress.with_hierarchy(get_store().sources(key), catalogue.hierarchy(key.collection_id))
+    sources = counting.counted(get_store().sources(key), catalogue.hierarchy)
     folded = progress.fold(sources, timestamps.now(), reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
     unchanged = _unchanged(sources, folded)
     waiting = int(sources.hierarchy is None and not sources.organic)

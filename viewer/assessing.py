@@ -15,7 +15,17 @@ from common.ids import check_id
 from common.rows import ActivityAgg, Attempt, ContextKey, Question, RowKey
 from common.timestamps import to_epoch_ms
 from common.wire import read_fields, to_input
-from viewer import aggregator, assessments, events, progress, services, statusmap, tasks
+from modes.keys import ReadScope
+from viewer import (
+    aggregator,
+    assessments,
+    counting,
+    events,
+    progress,
+    services,
+    statusmap,
+    tasks,
+)
 from viewer.inputs import (
     MAX_ANSWERS,
     AssessmentReadInput,
@@ -211,11 +221,11 @@ def read(caller: Caller, given: AssessmentReadInput, now: datetime) -> dict[str,
     score here and nothing under `assessments`. A pending context is folded first. Cost: three partition reads, four
     for a whole collection.
     """
-    user_id, scope = services.read_scope(caller, given)
+    user_id, scope = services.read_scope(caller, given, now)
     if scope.keys is None and scope.context:
         contents, attempts = _whole_context(scope.context, now)
     else:
-        contents, attempts = _contents(scope.keys or (), now)
+        contents, attempts = _contents(scope, now)
     attempts.sort(key=lambda one: (one.last_attempted_on, one.attempt_id, one.key), reverse=True)
     page = attempts[given.offset : given.offset + given.limit]
     return {
@@ -228,11 +238,12 @@ def read(caller: Caller, given: AssessmentReadInput, now: datetime) -> dict[str,
     }
 
 
-def _contents(keys: Sequence[RowKey], now: datetime) -> tuple[list[dict[str, Any]], list[Attempt]]:
-    """Exactly these contents, in this order, tried or not; and all their attempts."""
-    contexts = sorted({key.context for key in keys})
+def _contents(scope: ReadScope, now: datetime) -> tuple[list[dict[str, Any]], list[Attempt]]:
+    """Exactly these contents, in this order, tried or not, told for the place that was asked about; all attempts."""
+    asked = scope.keys or ()
+    contexts = sorted({key.context for key in asked})
     aggregator.fold_pending(contexts, now)
-    attempts = get_store().attempts(keys)
+    attempts = get_store().attempts(asked)
     aggs = get_store().aggs(contexts)
     facts: dict[ContextKey, dict[str, dict[str, Any]]] = {}
     for context in contexts:
@@ -240,13 +251,13 @@ def _contents(keys: Sequence[RowKey], now: datetime) -> tuple[list[dict[str, Any
         facts[context] = progress.content_facts(
             progress.Sources(aggs.get(context) or ActivityAgg(context), attempts=here)
         )
-    return [_content_item(key, facts[key.context].get(key.content_id, {})) for key in keys], attempts
+    return [_content_item(scope.place(key), facts[key.context].get(key.content_id, {})) for key in asked], attempts
 
 
 def _whole_context(context: ContextKey, now: datetime) -> tuple[list[dict[str, Any]], list[Attempt]]:
     """The contents that were tried, in course order, then those beside the course; and all attempts."""
     aggregator.fold_pending([context], now)
-    sources = get_store().sources(context)
+    sources = counting.shown(get_store().sources(context))
     facts = progress.content_facts(sources)
     hierarchy = catalogue.hierarchy(context.collection_id)
     order = dict.fromkeys([*(hierarchy.leaves if hierarchy else ()), *facts])

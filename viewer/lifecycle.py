@@ -166,6 +166,7 @@ def _revisited(row: Consumption, event: ViewEvent) -> tuple[Consumption, Outcome
     own = row.own_completed_time
     corrected = replace(
         _written(row, event),
+        progress=100,
         last_completed_time=min(known, event.completed_time),
         own_completed_time=event.completed_time if own is None else min(own, event.completed_time),
         origin=None,

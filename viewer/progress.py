@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from catalogue.hierarchy import Hierarchy
-from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, Status
+from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Status
 from common.timestamps import from_epoch_ms, to_epoch_ms
-from viewer.merging import ARCHIVE, WHOLE_CONTEXT, earlier, later
+from viewer.merging import ARCHIVE, WHOLE_CONTEXT, earlier, later, merge_kept
 from viewer.scoring import Best, best_scores
 
 # The stamp in agg_last_updated that says that the events of the completion were written.
@@ -35,7 +35,8 @@ class Sources:
     """What a fold starts from, read in this order: the stored aggregate, then rows and attempts, then the rest.
 
     agg: the stored aggregate, a blank one of version 0 where there is none; only its version, its stamps and what it
-    keeps are used. hierarchy: None while the collection's tree is not known.
+    keeps are used. hierarchy: None while the collection's tree is not known. kept_elsewhere: what aggregates of other
+    contexts that count here keep, by content; it is theirs and is not stored here.
     """
 
     agg: ActivityAgg
@@ -43,6 +44,7 @@ class Sources:
     attempts: Sequence[Attempt] = ()
     enrolment: Enrolment | None = None
     hierarchy: Hierarchy | None = None
+    kept_elsewhere: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def key(self) -> ContextKey:
@@ -120,11 +122,6 @@ def fold(sources: Sources, now: datetime, *, reopen: bool = False) -> Folded:
     return Folded(agg, enrolment, completed)
 
 
-def with_hierarchy(sources: Sources, hierarchy: Hierarchy | None) -> Sources:
-    """`sources` with the collection's tree, read after the rows: a fold must not know less than its rows do."""
-    return replace(sources, hierarchy=hierarchy)
-
-
 def same_facts(one: ActivityAgg, other: ActivityAgg) -> bool:
     """True when two aggregates differ in nothing but their write stamps."""
     blank: dict[str, int] = {}
@@ -144,12 +141,11 @@ def content_facts(sources: Sources) -> dict[str, dict[str, Any]]:
     tries: dict[str, list[Attempt]] = {}
     for attempt in sources.attempts:
         tries.setdefault(attempt.key.content_id, []).append(attempt)
-    contents = sorted({*rows, *tries, *sources.agg.kept} - {WHOLE_CONTEXT})
-    kept = sources.agg.kept
-    return {
-        content: _facts(sources.key, content, rows.get(content), tries.get(content, []), kept.get(content, {}))
-        for content in contents
-    }
+    kept = dict(sources.agg.kept)
+    for content, told in sources.kept_elsewhere.items():
+        kept[content] = merge_kept(kept[content], told) if content in kept else told
+    contents = sorted({*rows, *tries, *kept} - {WHOLE_CONTEXT})
+    return {content: _facts(rows.get(content), tries.get(content, []), kept.get(content, {})) for content in contents}
 
 
 def row_facts(row: Consumption) -> dict[str, Any]:
@@ -198,10 +194,8 @@ def _one_of(choose: Callable[..., int], own: int | None, kept: Any) -> int | Non
     return choose(told) if told else None
 
 
-def _facts(
-    context: ContextKey, content: str, row: Consumption | None, tries: Sequence[Attempt], kept: Mapping[str, Any]
-) -> dict[str, Any]:
-    best = best_scores(tries).get(RowKey(*context, content)) if tries else None
+def _facts(row: Consumption | None, tries: Sequence[Attempt], kept: Mapping[str, Any]) -> dict[str, Any]:
+    best = max(best_scores(tries).values(), default=None, key=lambda one: one.score)
     facts = merged_facts(row_facts(row) if row else None, best, kept)
     return {**facts, "tries": _tries(tries)} if "score" in facts else facts
 

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from catalogue import api as catalogue
 from common.identity import Caller
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, RowKey
-from viewer import aggregator, services, statusmap
+from modes import instance, keys
+from modes.keys import ReadScope
+from viewer import aggregator, counting, services, statusmap
 from viewer.inputs import ReadInput
 from viewer.progress import Sources
 from viewer.statusmap import Found, Wanted
@@ -24,24 +26,25 @@ def read(caller: Caller, given: ReadInput, now: datetime) -> dict[str, Any]:
     other one say the same. Cost: one round trip to Redis where the status map knows it all; else four partition
     reads; for a whole collection also its hierarchy, which is cached.
     """
-    user_id, scope = services.read_scope(caller, given)
+    user_id, scope = services.read_scope(caller, given, now)
     return {
         "userId": user_id,
         "collectionId": scope.context.collection_id if scope.context else None,
         "contextId": scope.context.context_id if scope.context else None,
         "contents": _whole_context(scope.context, now)
         if scope.keys is None and scope.context
-        else _contents(scope.keys or (), now),
+        else _contents(scope, now),
     }
 
 
-def _contents(keys: Sequence[RowKey], now: datetime) -> list[dict[str, Any]]:
-    """Exactly these contents, in this order; what has no row is not started."""
-    wanted: dict[ContextKey, list[str]] = {context: [] for context in sorted({key.context for key in keys})}
-    for key in keys:
+def _contents(scope: ReadScope, now: datetime) -> list[dict[str, Any]]:
+    """Exactly these contents, in this order, told for the place that was asked about; no row: not started."""
+    asked = scope.keys or ()
+    wanted: dict[ContextKey, list[str]] = {context: [] for context in sorted({key.context for key in asked})}
+    for key in asked:
         wanted[key.context].append(key.content_id)
-    known = _known(wanted, keys, now)
-    return [_item(key, known[key.context]) for key in keys]
+    known = _known(wanted, asked, now)
+    return [_item(scope.place(key), known[key.context]) for key in asked]
 
 
 def _whole_context(context: ContextKey, now: datetime) -> list[dict[str, Any]]:
@@ -52,31 +55,37 @@ def _whole_context(context: ContextKey, now: datetime) -> list[dict[str, Any]]:
     return [_item(RowKey(*context, content), known) for content in contents]
 
 
-def _known(wanted: Wanted, keys: Sequence[RowKey] | None, now: datetime) -> dict[ContextKey, Found]:
-    """What the status map knows of these contexts, and the store of the others. keys: what is asked of them; None: all.
+def _known(wanted: Wanted, asked: Sequence[RowKey] | None, now: datetime) -> dict[ContextKey, Found]:
+    """What the status map knows of these contexts, and the store of the others. asked: these rows; None: all.
 
     Where the map knows, nothing is folded before: an answer is made of rows, attempts and kept facts, and a fold
     changes none of them.
     """
+    # The map knows no marks: where another context's may change this one, they are asked for first.
+    reached = keys.reached_by_others(instance.current().mode)
+    if reached:
+        aggregator.fold_pending(wanted, now)
     seen = statusmap.look(wanted)
     missed = [context for context in wanted if context not in seen.found]
     if not missed:
         return seen.found
-    aggregator.fold_pending(missed, now)
+    if not reached:
+        aggregator.fold_pending(missed, now)
     reserved = statusmap.begin_fill(seen, missed)
-    if keys is None or reserved is not None:
-        sources = [get_store().sources(context) for context in missed]
+    if asked is None or reserved is not None:
+        sources = [counting.shown(get_store().sources(context)) for context in missed]
     else:
-        sources = _sources_of([key for key in keys if key.context in set(missed)], missed)
+        found = _sources_of([key for key in asked if key.context in set(missed)], missed)
+        sources = [counting.shown(one) for one in found]
     if reserved is not None:
         statusmap.fill(reserved, sources)
     return seen.found | {one.key: statusmap.found_in(one) for one in sources}
 
 
-def _sources_of(keys: Sequence[RowKey], contexts: Sequence[ContextKey]) -> list[Sources]:
+def _sources_of(asked: Sequence[RowKey], contexts: Sequence[ContextKey]) -> list[Sources]:
     """What the store says of these contents alone; a number of queries that does not grow with the contexts."""
     store = get_store()
-    rows, attempts = _by_context(store.rows(keys)), _by_context(store.attempts(keys))
+    rows, attempts = _by_context(store.rows(asked)), _by_context(store.attempts(asked))
     aggs = store.aggs(contexts)
     return [
         Sources(aggs.get(context) or ActivityAgg(context), rows[context], attempts[context]) for context in contexts

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+
 _TEXT = {"type": "string"}
 _TIME = {"type": ["integer", "null"], "format": "int64", "description": "epoch ms"}
 _MAYBE_TEXT = {"type": ["string", "null"]}
@@ -99,3 +102,28 @@ SYNC: dict[str, Any] = {
         }
     },
 }
+_WHEN_CARRIED = {"type": ["object", "null"], "additionalProperties": True}
+EXPLANATION: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "userId": _TEXT,
+        "collectionId": _TEXT,
+        "contextId": _TEXT,
+        "contentId": _TEXT,
+        "status": {"type": "integer", "enum": [0, 1, 2]},
+        "progress": {"type": "integer", "minimum": 0, "maximum": 100},
+        "origin": _MAYBE_TEXT,
+        "mode": _TEXT,
+        "row": {**_WHEN_CARRIED, "description": "where the answer stands; null: there is no row"},
+        "carried": {**_WHEN_CARRIED, "description": "the record of what brought it; null: nothing did"},
+        "decision": {
+            **_WHEN_CARRIED,
+            "description": "about carrying here now, with each candidate; null: not enrolled",
+        },
+        "sentences": {"type": "array", "items": _TEXT},
+    },
+}
+EXPLAIN_PARAMETERS = [
+    OpenApiParameter(name, OpenApiTypes.STR, required=required)
+    for name, required in (("userId", False), ("collectionId", False), ("contextId", False), ("contentId", True))
+]

@@ -7,9 +7,9 @@ from typing import Any
 from common.errors import ContextWithoutCollection, MissingField, NothingToRead, TooMany, ViewNotStarted
 from common.identity import Caller
 from common.ids import check_id
-from common.rows import RowKey
+from common.rows import ContextKey, RowKey, Status
 from modes import instance, keys
-from viewer import events, statusmap, tasks
+from viewer import aggregator, counting, events, statusmap, tasks
 from viewer.inputs import MAX_CONTENTS, ReadInput, StartInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
 from viewer.store import get_store
@@ -56,7 +56,7 @@ def check_place(collection_id: str | None, context_id: str | None) -> None:
         raise ContextWithoutCollection("collectionId", "contextId needs the collectionId it is a context of")
 
 
-def read_scope(caller: Caller, given: ReadInput) -> tuple[str, keys.ReadScope]:
+def read_scope(caller: Caller, given: ReadInput, now: datetime) -> tuple[str, keys.ReadScope]:
     """Whose rows a read answers from, and which.
 
     Raises Forbidden, MissingField, InvalidId, TooMany, ContextWithoutCollection and NothingToRead.
@@ -67,7 +67,32 @@ def read_scope(caller: Caller, given: ReadInput) -> tuple[str, keys.ReadScope]:
     if not content_ids and given.collection_id is None:
         raise NothingToRead("contentId", "Name a contentId or a collectionId")
     mode = instance.current().mode
-    return user_id, keys.read_scope(mode, user_id, content_ids, given.collection_id, given.context_id)
+    places = (given.collection_id, given.context_id)
+    scope = keys.read_scope(mode, user_id, content_ids, *places, leaves=counting.leaves_of)
+    return user_id, _best_context(scope, now) if scope.any_context else scope
+
+
+def _best_context(scope: keys.ReadScope, now: datetime) -> keys.ReadScope:
+    """The scope in that of the learner's contexts of the collection where he is farthest with what was asked.
+
+    Of several the one with the smallest id; where he is nowhere, the scope as it is.
+    """
+    assert scope.context is not None
+    store, asked = get_store(), scope.context
+    contexts = [key for key in store.contexts(asked.user_id) if key.collection_id == asked.collection_id]
+    aggregator.fold_pending(contexts, now)
+    aggs = store.aggs(contexts)
+    contents = {key.content_id for key in scope.keys} if scope.keys is not None else None
+
+    def done(key: ContextKey) -> tuple[int, int]:
+        statuses = aggs[key].content_status
+        told = [statuses[content] for content in statuses if contents is None or content in contents]
+        return sum(status == Status.COMPLETED for status in told), len(told)
+
+    best = max(sorted(aggs), key=done, default=asked)
+    return keys.ReadScope(
+        best, None if scope.keys is None else tuple(RowKey(*best, one.content_id) for one in scope.keys)
+    )
 
 
 def _content_ids(given: str | list[str] | None) -> list[str]:

@@ -13,4 +13,7 @@ urlpatterns = [
     for kind, viewset, actions in (("view", ViewViewSet, VIEWS), ("assessment", AssessmentViewSet, ASSESSMENTS))
     for name, method in actions.items()
     for family, route in (("v1", f"v1/{kind}/{name}"), ("gateway", f"api/{kind}/v1/{name}"))
+] + [
+    path("v1/view/explain", ViewViewSet.as_view({"get": "explain"}), name="v1-view-explain"),
+    path("api/view/v1/explain", ViewViewSet.as_view({"get": "explain"}), name="gateway-view-explain"),
 ]

@@ -3,12 +3,12 @@
 from common import timestamps
 from common.api import ApiViewSet, Call, Result
 from common.openapi import described
-from common.wire import body_fields, to_input
-from viewer import events, reading, services
+from common.wire import body_fields, read_fields, to_input
+from viewer import events, explaining, reading, services
 from viewer import sync as syncing
 from viewer.inputs import EndInput, ReadInput, StartInput, SyncInput, UpdateInput
 from viewer.lifecycle import Verb
-from viewer.schemas import ACK, READ, SYNC
+from viewer.schemas import ACK, EXPLAIN_PARAMETERS, EXPLANATION, READ, SYNC
 
 ACKS = {Verb.START: "Progress started", Verb.UPDATE: "SUCCESS", Verb.END: "Progress ended"}
 
@@ -22,6 +22,7 @@ class ViewViewSet(ApiViewSet):
         "end": "api.view.end",
         "read": "api.view.read",
         "sync": "api.view.sync",
+        "explain": "api.view.explain",
     }
 
     @described("view.start", StartInput, ACK, errors=(400, 401, 403))
@@ -50,6 +51,12 @@ class ViewViewSet(ApiViewSet):
         """Takes up to 500 events collected offline, in any order, and answers each with its own result."""
         given = to_input(body_fields(call.body), SyncInput)
         return syncing.sync(call.caller, given, timestamps.now())
+
+    @described("view.explain", None, EXPLANATION, errors=(400, 401, 403), parameters=EXPLAIN_PARAMETERS)
+    def explain(self, call: Call) -> Result:
+        """Why one content is as far as it is: its row, the mode, what was carried, and every candidate's verdict."""
+        pairs = ((name, value) for name, values in call.http.GET.lists() for value in values)
+        return explaining.explain(call.caller, to_input(read_fields(pairs), ReadInput), timestamps.now())
 
     def _record(self, call: Call, verb: Verb) -> Result:
         fields = body_fields(call.body)

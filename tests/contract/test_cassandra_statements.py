@@ -8,6 +8,7 @@ from cassandra.query import BatchStatement
 
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, Status
 from tests import cassandra_statements
+from tests.contract.carry_contract import carry_of, undo_of
 from tests.contract.moving_contract import whole
 from tests.contract.race_contract import enrol, serve
 from tests.contract.store_contract import key_of
@@ -88,6 +89,14 @@ def use_everything(store: Any, learner: Learner) -> None:
     agg = ActivityAgg(key.context, kept={"do_3": {"by": "import", "status": 2}}, version=1)
     again = Enrolment(*key.context, enrolled_date=at(-9), updated_at=at(9))
     store.import_rows(ImportBatch(at=at(9), rows=rows, aggs=[agg], enrolments=[again]))
+    carry = carry_of(key._replace(content_id="do_4"), 0, "p-1", "a-1")
+    assert store.carry([carry], at(30)) == [True]
+    lost = carry_of(key._replace(content_id="do_5"), 1, "p-1")
+    assert store.carry([lost], at(30)) == [False]
+    assert store.provenance(key.user_id) == [carry.record]
+    assert carry.row in store.all_rows(key.user_id)
+    assert carry.attempts[0] in store.attempts_in([key.context])
+    assert store.take_back(undo_of(carry), at(60))
     dump = whole(learner())
     store.load(dump)
     assert store.dump(dump.user_id) == dump
@@ -152,6 +161,20 @@ def test_what_single_calls_cost(cassandra: CassandraStore, sent: list[Any], lear
     contexts = [ContextKey(key.user_id, key.collection_id, key.context_id)]
     cassandra.sources_of(contexts)
     assert shapes(sent) == ["select"] * 4
+
+
+def test_what_a_carry_costs(cassandra: CassandraStore, sent: list[Any], learner: Learner) -> None:
+    carry, scored = carry_of(key_of(learner())), carry_of(key_of(learner()), 0, "p-1", "a-1")
+    reads = ["select"] * 2  # the learner's marks and the row: one round trip
+    # The record is read with them and planned; then as any first start; then it is done.
+    cost = [*reads, "select", "insert", *reads, "insert", "insert", "if x2", "insert"]
+    assert cassandra.carry([carry], at(30)) == [True]
+    assert shapes(sent) == cost
+    sent.clear()
+    # Attempts: registered, marked (a line for the sweep first), read and added before the row; read once more after it.
+    attempts = ["insert", "select", "insert", "if x1", "select", "if x1"]
+    assert cassandra.carry([scored], at(30)) == [True]
+    assert shapes(sent) == [*cost[:4], *attempts, *reads, "insert", "if x2", "select", "insert"]
 
 
 def test_a_sync_is_one_conditional_write_however_many_events(

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from demo_aggregate import Book, Course, published, same_record
+from demo_modes import step_of
 from demo_runner import Answer, Call, Result, Step, Story, Table, Tally, http_caller, judge, play_all, render
+from demo_scenarios import BUILT, MATHS, Ago, Opens, Place, Row, Scenario
 from demo_steps import summary_list, words_of
 from demo_stories import Ledger
 
@@ -38,7 +41,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=480,
         check=False,
     )
 
@@ -62,19 +65,20 @@ def played(*stories: Story, status: int = 200) -> tuple[Tally, str]:
     """The stories on a service that always answers `status` and knows no collection."""
     lines: list[str] = []
     tally = play_all(stories, lambda call: Answer(status, {"result": {}}), lambda collection: False, lines.append)
-    return tally, "\n".join(lines)
+    return tally, "\n".join([*lines, tally.closing()])
 
 
-def test_the_demo_finds_every_strict_row_ok_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_demo_finds_every_row_of_every_mode_ok_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = run(TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     found = marks(done.stdout)
-    for row in (*(f"STRICT-{number}" for number in range(1, 7)), *ASHA, *BRIAN):
+    tabled = [scenario.number for tables in BUILT for scenario in tables.scenarios]
+    for row in (*(f"STRICT-{number}" for number in range(1, 7)), *ASHA, *BRIAN, *tabled):
         assert found.get(row) == "ok", row
     assert str(len(found)) == lines[-1].split()[0]
     assert "DIFFERS " not in done.stdout
-    assert re.fullmatch(r"(\d+) steps: \1 ok, 0 DIFFERS; 0 calls .*5xx; \d stories played, \d left out\.", lines[-1])
+    assert re.fullmatch(r"(\d+) steps: \1 ok, 0 DIFFERS; 0 calls .*5xx; \d+ stories played, \d left out\.", lines[-1])
     tables = lines[lines.index("Story 1: scenarios 1-3") :]
     assert max(map(len, tables)) <= 120
     assert list(tmp_path.iterdir()) == []
@@ -122,6 +126,13 @@ def test_a_step_that_comes_out_otherwise_counts() -> None:
     assert "2 steps: 1 ok, 1 DIFFERS" in text
     assert "DIFFERS X.1: expected 404, got 200" in text
     assert played(story(step()))[0].exit_code(ci=True) == 0
+
+
+def test_two_runs_are_counted_as_one() -> None:
+    tally, _ = played(story(step()))
+    tally.add(played(story(step("404")), story(step(), needs="do_1"))[0])
+    assert "2 steps: 1 ok, 1 DIFFERS" in tally.closing()
+    assert tally.closing().endswith("2 stories played, 1 left out.")
 
 
 @pytest.mark.parametrize("status", [0, 500, 503])
@@ -234,6 +245,36 @@ def test_a_row_of_several_values_has_its_title_across_the_table() -> None:
     assert lines[3].startswith("What was done What was done")
     assert max(map(len, lines)) <= 120
     assert [line.split()[0] for line in lines[-2:]] == ["X.1", "│"]
+
+
+def test_a_row_of_another_place_or_origin_is_no_row_of_the_table() -> None:
+    copied = Scenario("X1", "", (), (Row(MATHS, "batch-1", "do_1", 2, copied=True),))
+
+    def read(**found: object) -> Result:
+        row = {"collectionId": MATHS, "contextId": "batch-1", "contentId": "do_1", "status": 2, "origin": "a", **found}
+        return judge(step_of(copied, "Rahul"), [Answer(200, {"result": {"contents": [row]}})])
+
+    assert read().ok
+    assert (read(origin=None).ok, read(origin=None).actual) == (False, "2")
+    assert (read(status=0).ok, read(status=0).actual) == (False, "0 (copied)")
+    assert read(contextId=MATHS).actual == f"2 in {MATHS}, {MATHS}, do_1"
+
+
+def test_a_content_shown_from_another_context_than_the_one_to_be_named_differs() -> None:
+    named = Scenario("X1", "", (), (Opens("do_1", Place(MATHS), 2, named="program-batch-1"),))
+
+    def read(context: str) -> Result:
+        item = {"status": 2, "contextId": context}
+        return judge(step_of(named, "Rahul"), [Answer(200, {"result": {"contents": [item]}})])
+
+    assert read("program-batch-1").ok
+    assert not read(MATHS).ok
+
+
+def test_a_month_without_the_day_ends_on_its_last_one() -> None:
+    moment = datetime(2026, 5, 31, 10, tzinfo=UTC)
+    assert Ago(months=3).before(moment) == datetime(2026, 2, 28, 10, tzinfo=UTC)
+    assert Ago(months=5, days=1).before(moment) == datetime(2025, 12, 30, 10, tzinfo=UTC)
 
 
 def test_a_get_has_no_body() -> None:

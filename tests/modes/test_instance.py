@@ -1,6 +1,8 @@
 """The instance's own choices: at most a second old in every process, and edited on one admin page."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -11,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from modes import instance
-from modes.instance import MAX_AGE_SECONDS, InstanceSettings, _Cached
+from modes.instance import MAX_AGE_SECONDS, Cached, InstanceSettings
 from modes.keys import Mode
 from modes.models import Instance
 
@@ -48,7 +50,7 @@ def staff(client: Client) -> Client:
     return client
 
 
-def queries(cached: _Cached) -> int:
+def queries(cached: Cached[InstanceSettings]) -> int:
     with CaptureQueriesContext(connections["default"]) as caught:
         cached.get()
     return len(caught)
@@ -60,7 +62,7 @@ def test_an_instance_nobody_configured_is_strict_and_forces_nothing() -> None:
 
 
 def test_the_row_is_read_once_a_second(clock: Clock) -> None:
-    cached = _Cached(clock)
+    cached = Cached(instance.read, clock)
     assert queries(cached) == 1
     clock.time += MAX_AGE_SECONDS - 0.001
     assert queries(cached) == 0
@@ -69,7 +71,7 @@ def test_the_row_is_read_once_a_second(clock: Clock) -> None:
 
 
 def test_a_change_by_another_process_is_seen_after_a_second(clock: Clock) -> None:
-    cached = _Cached(clock)
+    cached = Cached(instance.read, clock)
     row = Instance.objects.create(pk=Instance.ONLY)
     assert cached.get() == InstanceSettings()
     Instance.objects.filter(pk=row.pk).update(force_view_end=True, epoch=2)
@@ -79,7 +81,7 @@ def test_a_change_by_another_process_is_seen_after_a_second(clock: Clock) -> Non
 
 
 def test_the_process_that_made_the_change_sees_it_at_once(clock: Clock) -> None:
-    cached = _Cached(clock)
+    cached = Cached(instance.read, clock)
     assert not cached.get().force_view_end
     Instance.objects.create(pk=Instance.ONLY, force_view_end=True)
     cached.forget()
@@ -87,12 +89,35 @@ def test_the_process_that_made_the_change_sees_it_at_once(clock: Clock) -> None:
 
 
 def test_a_read_that_fails_is_told_and_not_remembered(clock: Clock) -> None:
-    cached = _Cached(clock)
+    cached = Cached(instance.read, clock)
     Instance.objects.create(pk=Instance.ONLY, mode="no such mode")
     with pytest.raises(ValueError, match="no such mode"):
         cached.get()
     Instance.objects.update(mode=Mode.STRICT)
     assert cached.get() == InstanceSettings()
+
+
+def test_who_read_before_a_change_does_not_put_it_back_after() -> None:
+    stored = ["before"]
+    reading, go_on = Event(), Event()
+
+    def read() -> str:
+        found = stored[0]
+        reading.set()
+        assert go_on.wait(20)
+        return found
+
+    cached = Cached(read)
+    with ThreadPoolExecutor(2) as pool:
+        early = pool.submit(cached.get)
+        assert reading.wait(20)
+        stored[0] = "after"
+        forgetting = pool.submit(cached.forget)
+        wait([forgetting], timeout=0.2)  # it is over by now, or waits for the reader
+        go_on.set()
+        assert early.result() == "before"
+        forgetting.result()
+    assert cached.get() == "after"
 
 
 def test_the_list_leads_straight_to_the_one_row(staff: Client) -> None:
@@ -109,7 +134,7 @@ def test_the_mode_is_shown_and_not_edited(staff: Client) -> None:
     page = staff.get(PAGE).content.decode()
     assert '<div class="readonly">strict</div>' in page
     assert 'name="mode"' not in page
-    assert "It is changed by its own guarded action, never here." in page
+    assert "It is changed by `manage.py set_mode`" in page
 
 
 def test_the_switch_is_saved_and_logged_and_acts_at_once(staff: Client) -> None:
@@ -121,6 +146,17 @@ def test_the_switch_is_saved_and_logged_and_acts_at_once(staff: Client) -> None:
     entry = LogEntry.objects.get()
     assert (entry.user.username, entry.action_flag, entry.object_id) == ("alice", CHANGE, "1")
     assert entry.get_change_message() == "Changed Force view end."
+
+
+def test_the_switch_is_read_anew_once_everybody_can_see_it(staff: Client, django_capture_on_commit_callbacks) -> None:
+    Instance.objects.create(pk=Instance.ONLY)
+    with django_capture_on_commit_callbacks() as callbacks:
+        staff.post(PAGE, {"force_view_end": "on"})
+    assert instance.current().force_view_end
+    Instance.objects.update(force_view_end=False)  # as a thread saw it that read before the commit
+    for callback in callbacks:
+        callback()
+    assert not instance.current().force_view_end
 
 
 def test_a_mode_in_the_form_changes_nothing(staff: Client) -> None:

@@ -77,8 +77,9 @@ def test_what_a_view_writes_a_read_of_the_same_place_finds(
     key = write_key(mode, View(user, content, *place))
     scope = read_scope(mode, user, [content], *place)
     assert scope.keys == (key,)
-    asked = place[0] is not None and mode is Mode.NO_CONTEXT_CONTENT  # the answer is for where it was asked
-    assert scope.context == (ContextKey(user, place[0], place[1] or place[0]) if asked else key.context)
+    collection, context = place
+    as_asked = mode is Mode.NO_CONTEXT_CONTENT and collection is not None  # the answer is for where it was asked
+    assert scope.context == (ContextKey(user, str(collection), str(context or collection)) if as_asked else key.context)
 
 
 @given(ids, ids, ids, ids)

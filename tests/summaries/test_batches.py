@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from catalogue.days import BatchStatus, status_on
 from catalogue.facts import BatchFacts
 from common.errors import ViewerError
-from summaries.batches import BatchStatus, check_enrol, check_unenrol, status_on
+from summaries.batches import check_enrol, check_unenrol
 from summaries.services import today
 
 START, END = date(2026, 3, 2), date(2026, 3, 20)

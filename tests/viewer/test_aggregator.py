@@ -217,9 +217,8 @@ def test_recompute_equals_incremental_on_random_histories(learner: Learner) -> N
         incremental, enrolled = get_store().aggs([key])[key], enrolment(key)
         sources = get_store().sources(key)
         fresh = progress.fold(
-            progress.with_hierarchy(
-                progress.Sources(ActivityAgg(key), sources.rows, sources.attempts, enrolled),
-                catalogue.hierarchy("class-1-maths"),
+            progress.Sources(
+                ActivityAgg(key), sources.rows, sources.attempts, enrolled, catalogue.hierarchy("class-1-maths")
             ),
             at(100),
         )

@@ -60,6 +60,14 @@ class FoldTables:
         return self._db.retried(lambda: self._save_attempts(attempts, at)) if attempts else []
 
     def _save_attempts(self, attempts: Sequence[Attempt], at: datetime) -> list[Outcome]:
+        changed, outcomes = self._keep_attempts(attempts)
+        if contexts := sorted({one.key.context for one in changed}):
+            self._db.many(sql.mark(), [(*key, at, sql.fresh_token()) for key in contexts])
+            self._db.many(sql.register_context(), contexts)
+        return outcomes
+
+    def _keep_attempts(self, attempts: Sequence[Attempt]) -> tuple[list[Attempt], list[Outcome]]:
+        """The attempts that were written, and what became of each given one."""
         table = imports.ATTEMPTS
         stored = {
             _attempt_key(one): one for one in self._locked(table, sorted({_attempt_key(one) for one in attempts}))
@@ -68,10 +76,7 @@ class FoldTables:
         changed = [one for key, one in sorted(known.items()) if one is not stored.get(key)]
         self._save(table, [one for one in changed if _attempt_key(one) not in stored], new=True)
         self._save(table, [one for one in changed if _attempt_key(one) in stored], new=False)
-        if contexts := sorted({one.key.context for one in changed}):
-            self._db.many(sql.mark(), [(*key, at, sql.fresh_token()) for key in contexts])
-            self._db.many(sql.register_context(), contexts)
-        return outcomes
+        return changed, outcomes
 
     def _locked(self, table: imports.Table, keys: Sequence[tuple[str, ...]]) -> list[Any]:
         """The rows of these keys, locked until the transaction ends, in key order so that no two callers deadlock."""

@@ -21,6 +21,7 @@ from common.rows import (
 from common.timestamps import to_epoch_ms
 from viewer.lifecycle import Outcome, Verb, ViewEvent, fold
 from viewer.store import batch, codec, imports, sql
+from viewer.store.carrying import CarryTables
 from viewer.store.database import MAX_TRIES, Database
 from viewer.store.moving import MovingTables
 from viewer.store.port import Applied, ImportBatch
@@ -39,7 +40,7 @@ _BATCH_COLUMNS = (
 )
 
 
-class OrmStore(FoldsTogether, MovingTables):
+class OrmStore(FoldsTogether, CarryTables, MovingTables):
     """Implements `viewer.store.port.Store`. `using`: the alias of the database."""
 
     def __init__(self, using: str = "default") -> None:

@@ -15,7 +15,7 @@ P5  Ids are compared exactly, byte by byte: no folding of case, blanks or accent
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -196,6 +196,43 @@ class Store(Protocol):
         """
         ...
 
+    def provenance(self, user_id: str) -> list[Provenance]:
+        """Every record of the learner, by id. One partition read."""
+        ...
+
+    def carry(self, carries: Sequence["Carry"], at: datetime) -> list[bool]:
+        """Stores one learner's carries, each by itself and in the given order; whether each was stored.
+
+        True: the row, its record (over one with the same id), its attempts, the mark of its context and the context
+        among the learner's are there. An attempt that is there already stays where it is as new (`save_attempts`).
+        False: the stored row no longer had the expected version, and nothing of that carry is stored; on Cassandra a
+        record in the state "planned" may stay, which names a row that is not there. One that is lost stops no other.
+        What only an aggregate keeps is no row here. A row that went and was made again since it was read has version 1
+        again: it is taken for the one that was read if that had version 1 too.
+
+        On Cassandra whoever is killed in between, or gets Unavailable, leaves a planned record and a mark: the next try
+        under the same id completes it and says True. Two processes that store the same at once under one id may both
+        say True. Cost: a fixed number of statements for each carry.
+        """
+        ...
+
+    def take_back(self, taken: "TakenBack", at: datetime) -> bool:
+        """Undoes one carry: its row is as it was before or gone, its attempts are gone, its context is marked.
+
+        False, and nothing changed, where the row no longer has the expected version; of a row that was made again the
+        same holds as in `carry`. On Cassandra whoever is killed in between leaves the record planned, with its
+        `undone_at`: the next try completes it and says True; two processes that undo the same at once may both say so.
+        """
+        ...
+
+    def all_rows(self, user_id: str) -> list[Consumption]:
+        """Every row of the learner, by key. One partition read."""
+        ...
+
+    def attempts_in(self, keys: Sequence[ContextKey]) -> list[Attempt]:
+        """All attempts of one learner in these contexts, by key and id. At most one read for each collection."""
+        ...
+
     def learners_after(self, after: str | None, limit: int) -> list[str]:
         """The next `limit` learners behind `after` (None: the first) who have anything in any of their tables.
 
@@ -253,6 +290,46 @@ class Fold:
         """True where the enrolment is another after this fold."""
         stored, after = self.sources.enrolment, self.folded.enrolment
         return stored is not None and after is not None and after is not stored
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """One row to be carried into a context, with the record of why.
+
+    record: kept with it, in the state "done". row: as it is to be; its version is the store's to give.
+    expected_version: of the stored row it replaces; 0: there must be none. attempts: those that follow, under the row's
+    key.
+    """
+
+    record: Provenance
+    row: Consumption
+    expected_version: int
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def written(self) -> Consumption:
+        """The row as it is stored."""
+        return replace(self.row, version=self.expected_version + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """One carry undone.
+
+    record: with its `undone_at`. key: the row's place. row: as it was before, its version the store's to give; None:
+    there was none. expected_version: of the carried row. attempts: ids of those to remove under the key.
+    """
+
+    record: Provenance
+    key: RowKey
+    row: Consumption | None
+    expected_version: int
+    attempts: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> Consumption | None:
+        """The row as it is stored; its version goes on, so that nobody takes it for the one of before."""
+        return replace(self.row, version=self.expected_version + 1) if self.row is not None else None
 
 
 @dataclass(frozen=True, slots=True)

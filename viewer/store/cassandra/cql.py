@@ -73,6 +73,12 @@ def update(name: str, guard: str = "version") -> str:
 
 
 @cache
+def delete(name: str) -> str:
+    """A whole row, if the same write is its last. Values: key, write id."""
+    return f"DELETE FROM {table(name)} WHERE {matches(KEYS[name])} IF {WRITE_ID} = ?"
+
+
+@cache
 def update_marks() -> str:
     """A learner's marks, if nobody changed them. Values: version, marks, write id, user, version before (or null)."""
     return (

@@ -5,7 +5,7 @@ killed in between, and again after, for a fold that read and cleared it meanwhil
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -146,11 +146,17 @@ class FoldTables:
         return outcomes
 
     def _write_attempts(
-        self, attempts: Sequence[Attempt], tried: dict[int, list[Outcome]], *, imported: bool
+        self,
+        attempts: Sequence[Attempt],
+        tried: dict[int, list[Outcome]],
+        *,
+        imported: bool = False,
+        renewed: Collection[tuple[str, ...]] = (),
     ) -> list[Outcome] | None:
         """What became of the attempts in one collection; None where another writer was in between.
 
-        tried: as in `CassandraStore._apply`.
+        tried: as in `CassandraStore._apply`. renewed: keys of those that are written even where nothing is new, so that
+        this is their last writer.
         """
         found = self._stored(attempts)
         for write_id in {last for _, last in found.values()} & tried.keys():
@@ -164,7 +170,7 @@ class FoldTables:
             values = typed.attempt_values(one)
             if key not in stored:
                 statements.append(session.bound(cql.insert_new(cql.ATTEMPTS), [*values, write_id]))
-            elif one is not stored[key]:
+            elif one is not stored[key] or key in renewed:
                 given = [*values[len(ATTEMPT_KEY) :], write_id, *key, found[key][1]]
                 statements.append(session.bound(cql.update(cql.ATTEMPTS, cql.WRITE_ID), given))
         if statements and not session.settled(lambda: session.conditional(statements), lambda: False):
@@ -173,11 +179,15 @@ class FoldTables:
 
     def _stored(self, attempts: Sequence[Attempt]) -> dict[tuple[str, ...], tuple[Attempt, int]]:
         """(row key, attempt id) -> these attempts as they are stored, and who wrote them last."""
+        return self._stored_at([(*attempt.key, attempt.attempt_id) for attempt in attempts])
+
+    def _stored_at(self, keys: Collection[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[Attempt, int]]:
+        """As `_stored`, by the attempts' keys."""
         where = ("user_id", "collection_id", "context_id", "content_id")
         text = cql.select(cql.ATTEMPTS, (*codec.ATTEMPT, cql.WRITE_ID), where, within="attempt_id")
         ids: dict[RowKey, list[str]] = {}
-        for attempt in attempts:
-            ids.setdefault(attempt.key, []).append(attempt.attempt_id)
+        for *place, attempt_id in keys:
+            ids.setdefault(RowKey(*place), []).append(attempt_id)
         found = session.together([(text, (*key, sorted(set(own)))) for key, own in ids.items()])
         return {tuple(row[: len(ATTEMPT_KEY)]): (typed.attempt_from(row), row[-1]) for part in found for row in part}
 

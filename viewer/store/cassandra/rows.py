@@ -95,16 +95,22 @@ def again(user_id: str, attempt: Callable[[], ResultT | None]) -> ResultT:
 
 
 class Writing:
-    """One conditional write of a learner's partition: rows that are new or changed, and his marks.
+    """One conditional write of a learner's partition: rows that are new, changed or to go, and his marks.
+
+    stored, marks: as they were read; writers: who wrote each stored row last. A row changes only while the same write
+    is its last: a row that was deleted and made again counts its versions from 1 again, and its writer differs.
 
     All of it takes place or nothing; where another writer was in between, nothing. Where an answer was lost and the
     write is not there yet, `write` is False too, and it may take place later: whoever tries again writes under the same
     condition, so that one of both takes place, and looks for `id` among the last writers of what it reads.
     """
 
-    def __init__(self, stored: Mapping[RowKey, Consumption], marks: Marks) -> None:
+    def __init__(
+        self, stored: Mapping[RowKey, Consumption], marks: Marks, writers: Mapping[RowKey, int] | None = None
+    ) -> None:
         self._stored = stored
         self._marks = marks
+        self._writers = writers or {}
         self._lost: Sequence[RowKey] = ()
         self.id = secrets.randbits(62)
 
@@ -114,25 +120,34 @@ class Writing:
         changed: Sequence[Consumption] = (),
         reasons: Mapping[ContextKey, datetime] | None = None,
         after: Marks | None = None,
+        gone: Sequence[RowKey] = (),
     ) -> bool:
-        """True where it took place. reasons: contexts to mark; after: or the marks as they are to be."""
+        """True where it took place. reasons: contexts to mark; after: or the marks as they are to be.
+
+        gone: stored rows to delete; their contexts have to be marked with them.
+        """
         began = time.monotonic()
         marks = after or (self._marks.with_reasons(reasons) if reasons else self._marks)
         entries = queue.entries_of(marks.entries_after(self._marks))
         places = sorted({row.key.context for row in new})
         register = cql.insert("user_contexts", cql.CONTEXT)
         session.together([*queue.insertions(entries), *((register, tuple(place)) for place in places)])
-        statements = [*self._rows(new, changed), *self._mark(marks)]
+        statements = [*self._rows(new, changed), *self._deletions(gone), *self._mark(marks)]
         if not statements:
             return True
         took_place = session.settled(
-            lambda: session.conditional(statements), lambda: self._took_place([*new, *changed], marks)
+            lambda: session.conditional(statements), lambda: self._took_place([*new, *changed], gone, marks)
         )
         if took_place and entries and time.monotonic() - began > queue.STALL_SECONDS:
             # The sweep may have passed the minute meanwhile: it finds the mark under this one.
             now = [queue.Entry(current_slot(), entry.key, entry.id) for entry in entries]
             session.together(queue.insertions(now))
         return took_place
+
+    @property
+    def in_doubt(self) -> bool:
+        """True where its answer was lost."""
+        return bool(self._lost)
 
     def overtaken(self, found: Mapping[RowKey, Consumption]) -> bool:
         """True where nobody can tell from its rows as they are now whether it took place: others wrote them all since.
@@ -155,9 +170,12 @@ class Writing:
         for row in changed:
             before = self._stored[row.key]
             values = typed.written(codec.consumption_values(row), codec.consumption_values(before))
-            given = [*values[key_length:], self.id, *row.key, before.version]
-            statements.append(session.bound(cql.update(cql.UCC), given))
+            given = [*values[key_length:], self.id, *row.key, self._writers[row.key]]
+            statements.append(session.bound(cql.update(cql.UCC, cql.WRITE_ID), given))
         return statements
+
+    def _deletions(self, gone: Sequence[RowKey]) -> list[BoundStatement]:
+        return [session.bound(cql.delete(cql.UCC), [*key, self._writers[key]]) for key in gone]
 
     def _mark(self, marks: Marks) -> list[BoundStatement]:
         if marks is self._marks:
@@ -165,9 +183,9 @@ class Writing:
         values = [marks.version, column_of(marks), self.id, marks.user_id, self._marks.version]
         return [session.bound(cql.update_marks(), values)]
 
-    def _took_place(self, rows: Sequence[Consumption], marks: Marks) -> bool | None:
+    def _took_place(self, rows: Sequence[Consumption], gone: Sequence[RowKey], marks: Marks) -> bool | None:
         """Whether a write whose answer was lost did: any part of it tells of the whole."""
-        self._lost = [row.key for row in rows]
+        self._lost = [*(row.key for row in rows), *gone]
         if rows:
             key = rows[0].key
             found = session.serial(cql.select(cql.UCC, _SETTLE, CONSUMPTION_KEY), key)

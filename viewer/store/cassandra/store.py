@@ -12,7 +12,7 @@ from viewer import merging
 from viewer.lifecycle import Outcome, ViewEvent
 from viewer.store import batch, codec, imports
 from viewer.store.cassandra import cql, queue, rows, session, typed
-from viewer.store.cassandra.folds import FoldTables
+from viewer.store.cassandra.carrying import CarryTables
 from viewer.store.cassandra.marks import Mark, Marks, current_slot, relined, slot_of
 from viewer.store.cassandra.moving import MovingTables
 from viewer.store.cassandra.session import available
@@ -27,15 +27,15 @@ FEW = 8  # contexts whose kept facts are read with the rows
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a write starts from. kept: what only aggregates keep, in those that were asked; writers: who wrote last."""
+    """What a write starts from. kept: what only aggregates keep, in those that were asked; writers: of each row."""
 
     stored: dict[RowKey, Consumption]
     marks: Marks
     kept: dict[ContextKey, ActivityAgg]
-    writers: set[int]
+    writers: dict[RowKey, int]
 
 
-class CassandraStore(FoldTables, MovingTables):
+class CassandraStore(CarryTables, MovingTables):
     """Implements `viewer.store.port.Store`."""
 
     # --- events ------------------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ class CassandraStore(FoldTables, MovingTables):
         """
         read = self._read(user_id, [key for key, _ in events])
         for before, answers in tried:
-            if before.id in read.writers:
+            if before.id in {*read.writers.values(), read.marks.write_id}:
                 return answers
             if before.overtaken(read.stored):
                 raise session.UnknownOutcome
@@ -70,7 +70,7 @@ class CassandraStore(FoldTables, MovingTables):
         if read.stored and any(one.outcome is not Outcome.APPLIED for one in made.told):
             # What wrote nothing still marks a row that its aggregate has not seen: that takes the whole aggregate.
             made = batch.folded(events, read.stored, self.aggs(sorted({key.context for key, _ in events})))
-        writing = rows.Writing(read.stored, read.marks)
+        writing = rows.Writing(read.stored, read.marks, read.writers)
         known = read.marks.by_context
         answers = made.answers({context for context in made.marks if context not in known})
         tried.append((writing, answers))
@@ -93,7 +93,7 @@ class CassandraStore(FoldTables, MovingTables):
             context: typed.kept_from(context, part[0][0]) for context, part in zip(contexts, told, strict=True) if part
         }
         marks = rows.marks_of(user_id, found[0])
-        return _Read(stored, marks, kept, {row[-1] for row in own} | {marks.write_id or 0})
+        return _Read(stored, marks, kept, {RowKey(*row[:4]): row[-1] for row in own})
 
     # --- imports -----------------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class CassandraStore(FoldTables, MovingTables):
         new = [row for key, row in sorted(after.items()) if key not in stored]
         changed = [row for key, row in sorted(after.items()) if key in stored and row is not stored[key]]
         reasons = {row.key.context: given.at for row in (*new, *changed)}
-        if not rows.Writing(stored, marks).write(new, changed, reasons):
+        if not rows.Writing(stored, marks, read.writers).write(new, changed, reasons):
             return None
         return len(new) + len(changed)
 

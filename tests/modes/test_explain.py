@@ -1,0 +1,203 @@
+"""The explanation of an answer, and that it is the decision that was acted on: over HTTP on the three tiers."""
+
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import TIERS
+from tests.modes import scenarios
+from tests.servers import Server
+
+MATHS, BATCH, OTHER = "class-1-maths", "batch-1", "batch-2"
+LEAVES = SINGLE, DOUBLE, TRIPLE = [f"{size}-digit-addition" for size in ("single", "double", "triple")]
+RULES = {"match": "any", "rules": [{"type": "completedWithin", "unit": "months", "value": 3}]}
+Place = dict[str, str]
+
+
+def place(content: str | None = None, context: str | None = None) -> Place:
+    """A content alone, or in a batch of the course."""
+    named = {"contentId": content, "contextId": context, "collectionId": MATHS if context else None}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+class School:
+    """A service that copies contents, and one learner after another."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.user = ""
+
+    def new_learner(self) -> None:
+        self.user = f"rahul-{uuid.uuid4().hex[:10]}"
+
+    def ask(self, path: str, **fields: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self.server.result(path, {"userId": self.user, **fields})
+        return found
+
+    def complete(self, content: str, context: str | None = None) -> None:
+        self.ask("/v1/view/end", force=True, **place(content, context))
+
+    def enrol(self, context: str) -> None:
+        self.ask("/v1/course/enroll", collectionId=MATHS, contextId=context)
+
+    def read(self, content: str, context: str | None = None) -> dict[str, Any]:
+        (item,) = self.ask("/v1/view/read", **place(content, context))["contents"]
+        found: dict[str, Any] = item
+        return found
+
+    def explain(self, content: str, context: str | None = None) -> dict[str, Any]:
+        params = {"userId": self.user, **place(content, context)}
+        answer = self.server.client.get(f"{self.server.url}/v1/view/explain", params=params)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()["result"]
+        return found
+
+    def whole(self) -> list[Any]:
+        """Everything that is told of the learner."""
+        listed = self.server.client.get(f"{self.server.url}/v1/summary/list/{self.user}").json()["result"]
+        shown = [self.ask("/v1/view/read", collectionId=MATHS, contextId=context) for context in (BATCH, OTHER)]
+        return [listed, *shown, *(self.read(content) for content in LEAVES)]
+
+    def set_mode(self, mode: str) -> None:
+        done = self.server.manage("set_mode", mode, "--yes", "--rules", "-", stdin=json.dumps(RULES))
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module", params=TIERS)
+def school(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
+    tables = scenarios.ALL[0]
+    with scenarios.running(request.param, "explain", tmp_path_factory.mktemp("explain")) as server:
+        scenarios.prepare(tables, server.manage, lambda name: f"{name}-explain")
+        made = School(server)
+        made.set_mode("copy_content")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _learner(school: School) -> None:
+    school.new_learner()
+
+
+def test_a_copy_is_explained_by_its_record(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    told = school.explain(SINGLE, BATCH)
+    assert (told["status"], told["progress"], told["mode"]) == (2, 100, "copy_content")
+    assert told["origin"] == told["carried"]["id"] == school.read(SINGLE, BATCH)["origin"]
+    assert told["carried"]["source"] == [SINGLE, SINGLE, SINGLE]
+    assert told["carried"]["target"] == [MATHS, BATCH, SINGLE]
+    assert told["carried"]["held"] == RULES["rules"]
+    assert told["carried"]["trigger"] == "enrolment"
+    assert told["carried"]["completedTime"] == school.read(SINGLE)["lastCompletedTime"]
+    assert told["decision"]["refusal"] == "carried"
+    assert told["row"] == {"collectionId": MATHS, "contextId": BATCH, "contentId": SINGLE}
+    words = " ".join(told["sentences"])
+    assert f"{SINGLE} is complete in {MATHS}, {BATCH}." in words
+    assert "completed within the last 3 months" in words
+
+
+def test_a_completion_after_the_enrolment_is_carried_because_of_itself(school: School) -> None:
+    school.enrol(BATCH)
+    school.complete(SINGLE)
+    told = school.explain(SINGLE, BATCH)
+    assert told["carried"]["trigger"] == "completion"
+    assert told["carried"]["evaluatedTime"] == told["carried"]["completedTime"]
+
+
+def test_an_own_completion_is_the_learners_and_nothing_is_carried_over_it(school: School) -> None:
+    school.enrol(BATCH)
+    school.complete(SINGLE, BATCH)
+    school.complete(SINGLE)
+    told = school.explain(SINGLE, BATCH)
+    assert (told["origin"], told["carried"], told["decision"]["refusal"]) == (None, None, "own_completion")
+    assert [one["collectionId"] for one in told["decision"]["candidates"]] == [SINGLE]
+
+
+def test_a_copy_that_is_done_again_here_becomes_the_learners_own(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    assert school.read(SINGLE, BATCH)["origin"] is not None
+    school.complete(SINGLE, BATCH)
+    told = school.explain(SINGLE, BATCH)
+    assert (told["status"], told["progress"], told["origin"]) == (2, 100, None)
+    assert told["decision"]["refusal"] == "own_completion"
+
+
+def test_who_is_not_enrolled_is_told_so(school: School) -> None:
+    school.complete(SINGLE)
+    told = school.explain(SINGLE, BATCH)
+    assert (told["status"], told["row"], told["decision"]) == (0, None, None)
+    assert "The learner is not enrolled here." in told["sentences"]
+
+
+def test_what_nobody_completed_anywhere_has_no_candidates(school: School) -> None:
+    school.enrol(BATCH)
+    told = school.explain(SINGLE, BATCH)
+    assert (told["status"], told["decision"]["refusal"], told["decision"]["candidates"]) == (0, None, [])
+    assert "The learner has not completed this content anywhere else." in told["sentences"]
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"contentId": ""}, {"contentId": "a/b"}, {"contextId": BATCH, "contentId": SINGLE}]
+)
+def test_a_question_that_names_no_content_is_refused(school: School, fields: Place) -> None:
+    answer = school.server.client.get(f"{school.server.url}/v1/view/explain", params={"userId": school.user, **fields})
+    assert answer.status_code == 400
+    assert answer.json()["id"] == "api.view.explain"
+
+
+def test_scores_follow_a_copy(school: School) -> None:
+    answered = {"eid": "ASSESS", "ets": 1_700_000_000_000, "edata": {"item": {"id": "q1", "maxscore": 2}, "score": 2}}
+    school.ask("/v1/assessment/submit", contentId=SINGLE, attemptId="try-1", assessments=[answered])
+    school.enrol(BATCH)
+    found = school.ask("/v1/assessment/read", **place(SINGLE, BATCH))
+    assert [(one["score"], one["max_score"], one["attempts"]) for one in found["contents"]] == [(2, 2, 1)]
+    assert [one["attemptId"] for one in found["assessments"]] == ["try-1"]
+    assert school.read(SINGLE, BATCH)["score"] == 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_explanation_agrees_with_what_is_answered_whatever_was_done(school: School, seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(dice.randint(3, 10)):
+        context = dice.choice([None, BATCH, OTHER])
+        if dice.random() < 0.3 and context:
+            school.server.call(
+                "/v1/course/enroll", {"userId": school.user, "collectionId": MATHS, "contextId": context}
+            )
+        else:
+            school.complete(dice.choice(LEAVES), context)
+    for content in LEAVES:
+        for context in (None, BATCH, OTHER):
+            read, told = school.read(content, context), school.explain(content, context)
+            assert (told["status"], told["progress"], told["origin"]) == (
+                read["status"],
+                read["progress"],
+                read["origin"],
+            )
+            assert (told["carried"] or {}).get("id") == read["origin"]
+            if read["status"] != 2 and told["decision"] and told["decision"]["refusal"] is None:
+                assert "taken" not in [one["verdict"] for one in told["decision"]["candidates"]]
+
+
+def test_strict_hides_what_was_carried_and_the_way_back_leaves_every_answer_as_before(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    school.ask("/v1/view/start", **place(DOUBLE, BATCH))
+    school.ask("/v1/view/update", **place(DOUBLE, BATCH), progressDetails={"progress": 40})
+    school.complete(DOUBLE)
+    before = school.whole()
+    assert [school.read(content, BATCH)["status"] for content in (SINGLE, DOUBLE)] == [2, 2]
+    school.set_mode("strict")
+    try:
+        shown = [school.read(content, BATCH) for content in (SINGLE, DOUBLE)]
+        assert [(one["status"], one["progress"], one["origin"]) for one in shown] == [(0, 0, None), (1, 40, None)]
+        assert school.explain(SINGLE, BATCH)["decision"]["refusal"] == "mode"
+        assert school.read(SINGLE)["status"] == 2
+    finally:
+        school.set_mode("copy_content")
+    assert school.whole() == before

@@ -1,0 +1,205 @@
+"""Carries a learner's completions into his other enrolments, as the mode and its rules decide, with a record of why.
+
+Runs when he enrols, whenever a context of his is folded, and by command. Doing it again changes nothing: what was
+carried is there, and what was refused is refused for the same reasons.
+"""
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from catalogue import api as catalogue
+from catalogue.days import BatchStatus, status_on
+from catalogue.facts import BatchFacts
+from common.rows import Attempt, Consumption, ContextKey, Enrolment, Provenance, RowKey, Status
+from common.timestamps import to_epoch_ms
+from modes import carry as deciding
+from modes import instance, keys, policy
+from modes.carry import Candidate, Decision, Policy, Target
+from viewer import counting, statusmap
+from viewer.store import Carry, get_store
+
+logger = logging.getLogger("viewer.carrying")
+COPIED = "copied"
+MAX_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """What the decisions about one learner are made of, read at one time. batches: those of his enrolments."""
+
+    rows: Sequence[Consumption]
+    enrolments: Sequence[Enrolment]
+    records: Sequence[Provenance]
+    batches: Mapping[str, BatchFacts] = field(default_factory=dict)
+
+    @property
+    def undone(self) -> set[RowKey]:
+        """The places from which an operator took a carried completion back."""
+        undone = [record for record in self.records if record.undone_at is not None and record.action == COPIED]
+        return {RowKey(record.user_id, *record.facts["target"]) for record in undone}
+
+
+def read_learner(user_id: str) -> Learner:
+    """Everything about one learner that a decision may need. Four reads, of nobody else's rows."""
+    store = get_store()
+    enrolments = store.enrolments(user_id)
+    rows = store.all_rows(user_id)
+    batches = catalogue.batches(sorted({one.context_id for one in enrolments} | {row.key.context_id for row in rows}))
+    return Learner(rows, enrolments, store.provenance(user_id), batches)
+
+
+def carry(user_id: str, now: datetime, *, trigger: str = "", dry_run: bool = False) -> list[Decision]:
+    """Carries what may be carried for one learner; the decisions that were acted on, or with dry_run would be.
+
+    trigger: who asked for it, kept in the record; "": nobody, it is the enrolment or the completion that did.
+    """
+    mode = instance.current().mode
+    if not mode.copies:
+        return []
+    for _ in range(MAX_TRIES):
+        learner = read_learner(user_id)
+        wanted = [one for one in decisions(learner, mode, now) if one.taken and not one.refusal]
+        if not wanted or dry_run:
+            return wanted
+        done = _write(learner, wanted, now, trigger)
+        if all(done):
+            return wanted
+    logger.warning("learner is too busy to carry", extra={"trigger": trigger})
+    return [decision for decision, stored in zip(wanted, done, strict=True) if stored]
+
+
+def decisions(
+    learner: Learner, mode: keys.Mode, now: datetime, places: Collection[ContextKey] | None = None
+) -> Iterator[Decision]:
+    """One decision for each content of each enrolment for which there is a candidate. places: of these enrolments."""
+    for enrolment in learner.enrolments:
+        if places is None or enrolment.key in places:
+            yield from _decisions_for(learner, enrolment, _policy(mode, learner, enrolment), now)
+
+
+def decide_one(learner: Learner, mode: keys.Mode, key: RowKey, now: datetime) -> Decision | None:
+    """The decision about one content of one enrolment, candidates or none; None where nobody is enrolled."""
+    enrolment = next((one for one in learner.enrolments if one.key == key.context), None)
+    if enrolment is None:
+        return None
+    chosen = _policy(mode, learner, enrolment)
+    found = deciding.candidates_of(enrolment, learner.rows).get(key.content_id, [])
+    return _decision(learner, enrolment, chosen, key.content_id, found, now)
+
+
+def _decisions_for(learner: Learner, enrolment: Enrolment, chosen: Policy, now: datetime) -> Iterator[Decision]:
+    candidates = deciding.candidates_of(enrolment, learner.rows)
+    for content in counting.leaves_of(enrolment.collection_id):
+        if content in candidates:
+            yield _decision(learner, enrolment, chosen, content, candidates[content], now)
+
+
+def _decision(
+    learner: Learner, enrolment: Enrolment, chosen: Policy, content: str, found: Iterable[Consumption], now: datetime
+) -> Decision:
+    today = now.astimezone(chosen.zone).date()
+    batch = learner.batches.get(enrolment.context_id)
+    target = Target(enrolment, batch, ended=batch is not None and status_on(batch, today) is BatchStatus.ENDED)
+    key = RowKey(*enrolment.key, content)
+    own = next((row for row in learner.rows if row.key == key), None)
+    enrolled = {one.key: one for one in learner.enrolments}
+    candidates = [
+        Candidate(row, enrolled.get(row.key.context), learner.batches.get(row.key.context_id)) for row in found
+    ]
+    return deciding.decide(chosen, target, content, own, candidates, learner.undone)
+
+
+def _policy(mode: keys.Mode, learner: Learner, enrolment: Enrolment) -> Policy:
+    batch = learner.batches.get(enrolment.context_id)
+    chosen = policy.policy_for(batch.program_id if batch else None, enrolment.collection_id)
+    return replace(chosen, mode=mode)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _write(learner: Learner, wanted: Sequence[Decision], now: datetime, trigger: str) -> list[bool]:
+    """Stores what was decided; for each whether it is there."""
+    sources = [decision.taken.candidate.row.key for decision in wanted if decision.taken]
+    attempts: dict[RowKey, list[Attempt]] = defaultdict(list)
+    for attempt in get_store().attempts(sources):
+        attempts[attempt.key].append(attempt)
+    stored = {row.key: row for row in learner.rows}
+    carries = [_carry(one, stored.get(one.key), attempts, now, trigger) for one in wanted]
+    with statusmap.writing([wanted[0].key.user_id]) as written:
+        done = get_store().carry(carries, now)
+        written.forget()
+    for one in carries:
+        logger.info("carried", extra={"collection_id": one.row.key.collection_id, "record": one.record.id})
+    return done
+
+
+def _carry(
+    decision: Decision,
+    own: Consumption | None,
+    attempts: Mapping[RowKey, Sequence[Attempt]],
+    now: datetime,
+    trigger: str,
+) -> Carry:
+    taken = decision.taken
+    assert taken is not None
+    source = taken.candidate.row
+    following = tuple(replace(one, key=decision.key) for one in attempts.get(source.key, ()))
+    record = Provenance(
+        user_id=decision.key.user_id,
+        id=record_id(decision.key, source.key),
+        action=COPIED,
+        state="done",
+        recorded_at=now,
+        facts=_facts(decision, following, trigger),
+    )
+    return Carry(record, _carried(decision.key, own, source, record.id, now), own.version if own else 0, following)
+
+
+def _carried(key: RowKey, own: Consumption | None, source: Consumption, origin: str, now: datetime) -> Consumption:
+    """The row as it is to be: completed when the source was. What the learner did here himself stays in it."""
+    if own is None:
+        return Consumption(key, Status.COMPLETED, 0, None, now, source.last_completed_time, view_count=0, origin=origin)
+    return replace(
+        own,
+        status=Status.COMPLETED,
+        last_completed_time=source.last_completed_time,
+        last_updated_time=now,
+        origin=origin,
+        version=own.version + 1,
+    )
+
+
+def record_id(target: RowKey, source: RowKey) -> str:
+    """The id of the record that says this source came to this target: always the same, so that a repeat is one."""
+    told = "\x00".join((*target, *source))
+    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+
+
+def _facts(decision: Decision, attempts: Sequence[Attempt], trigger: str) -> dict[str, Any]:
+    """What it was decided on, as an explanation tells it later."""
+    taken = decision.taken
+    assert taken is not None
+    source, evaluated = taken.candidate.row, taken.evaluated_at
+    return {
+        "mode": str(decision.mode),
+        "rules": decision.rules.as_json(),
+        "rulesVersion": decision.rules.version,
+        "held": [check.rule.as_json() for check in taken.checks if check.holds],
+        "target": list(decision.key[1:]),
+        "source": list(source.key[1:]),
+        "completedTime": to_epoch_ms(source.last_completed_time) if source.last_completed_time else None,
+        "evaluatedTime": to_epoch_ms(evaluated) if evaluated else None,
+        "attempts": [attempt.attempt_id for attempt in attempts],
+        "trigger": trigger or _cause(source, evaluated),
+    }
+
+
+def _cause(source: Consumption, evaluated: datetime | None) -> str:
+    """What came last: the completion, or the enrolment that found it."""
+    return "completion" if source.last_completed_time == evaluated else "enrolment"

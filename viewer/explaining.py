@@ -1,0 +1,118 @@
+"""Why a content is as far as it is for one learner: the decision that was acted on, as data and in sentences."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+
+from common.errors import MissingField
+from common.identity import Caller
+from common.ids import check_id
+from common.rows import Provenance, RowKey, Status
+from common.timestamps import from_epoch_ms, to_epoch_ms
+from modes import explaining as words
+from modes import instance
+from modes.carry import Decision, Judgement
+from viewer import carrying, reading, services
+from viewer.inputs import ReadInput
+from viewer.store import get_store
+
+STATUSES = {Status.NOT_STARTED: "not started", Status.IN_PROGRESS: "in progress", Status.COMPLETED: "complete"}
+
+
+def explain(caller: Caller, given: ReadInput, now: datetime) -> dict[str, Any]:
+    """The result of view/explain: what view/read answers for one content, and why.
+
+    status, progress, origin: as view/read; mode; row: where the answer stands (null: there is no row); carried: the
+    record of what brought it (null: nothing did); decision: what is decided about carrying to this place now, with
+    every candidate (null where the learner is not enrolled); sentences: all of it in words. Nothing is changed but what
+    a read changes too. Cost: a read, and the learner's own partition once.
+    """
+    content_id = check_id("contentId", given.content_id)
+    if content_id is None:
+        raise MissingField("contentId", "contentId is required, and one only")
+    answer = reading.read(caller, given, now)
+    (item,) = answer["contents"]
+    user_id, scope = services.read_scope(caller, given, now)
+    learner = carrying.read_learner(user_id)
+    mode = instance.current().mode
+    asked = RowKey(user_id, item["collectionId"], item["contextId"], content_id)
+    key = scope.keys[0] if scope.keys else asked
+    row = next((one for one in get_store().rows([key])), None)
+    decision = carrying.decide_one(learner, mode, asked, now)
+    record = _record(learner, row.origin if row else None)
+    zone = ZoneInfo(settings.VIEWER_TIME_ZONE)
+    sentences = [
+        f"{content_id} is {STATUSES[Status(item['status'])]} {words.place(asked)}.",
+        f"{words.MODES[mode]} (mode {mode}).",
+        _row_sentence(key, row is not None),
+        *([_record_sentence(record, zone)] if record else []),
+        *(words.decision_sentences(decision, zone) if decision else ["The learner is not enrolled here."]),
+    ]
+    return {
+        "userId": user_id,
+        **{name: item[name] for name in ("collectionId", "contextId", "contentId", "status", "progress", "origin")},
+        "mode": str(mode),
+        "row": dict(zip(("collectionId", "contextId", "contentId"), key[1:], strict=True)) if row else None,
+        "carried": _record_item(record) if record else None,
+        "decision": _decision_item(decision) if decision else None,
+        "sentences": sentences,
+    }
+
+
+def _record(learner: carrying.Learner, origin: str | None) -> Provenance | None:
+    return next((one for one in learner.records if one.id == origin), None)
+
+
+def _row_sentence(key: RowKey, is_there: bool) -> str:
+    if is_there:
+        return f"The answer is the learner's row {words.place(key)}."
+    return f"The learner has no row {words.place(key)}."
+
+
+def _record_sentence(record: Provenance, zone: ZoneInfo) -> str:
+    facts = record.facts
+    source = RowKey(record.user_id, *facts["source"])
+    completed, evaluated = (_moment(facts, name, zone) for name in ("completedTime", "evaluatedTime"))
+    return (
+        f"It was carried from what was completed {words.place(source)} on {completed}, judged as of {evaluated}, by "
+        f"rules version {facts['rulesVersion']} in mode {facts['mode']}, because of the {facts['trigger']} "
+        f"(record {record.id})."
+    )
+
+
+def _moment(facts: Mapping[str, Any], name: str, zone: ZoneInfo) -> str:
+    return words.moment(from_epoch_ms(facts[name]) if facts.get(name) else None, zone)
+
+
+def _record_item(record: Provenance) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "action": record.action,
+        "recordedAt": to_epoch_ms(record.recorded_at),
+        "undoneAt": to_epoch_ms(record.undone_at) if record.undone_at else None,
+        **record.facts,
+    }
+
+
+def _decision_item(decision: Decision) -> dict[str, Any]:
+    return {
+        "refusal": decision.refusal,
+        "rules": decision.rules.as_json(),
+        "rulesVersion": decision.rules.version,
+        "candidates": [_judgement_item(one) for one in decision.judgements],
+    }
+
+
+def _judgement_item(judgement: Judgement) -> dict[str, Any]:
+    row, evaluated = judgement.candidate.row, judgement.evaluated_at
+    return {
+        "collectionId": row.key.collection_id,
+        "contextId": row.key.context_id,
+        "completedTime": to_epoch_ms(row.last_completed_time) if row.last_completed_time else None,
+        "evaluatedTime": to_epoch_ms(evaluated) if evaluated else None,
+        "verdict": str(judgement.reason),
+        "checks": [{"rule": check.rule.as_json(), "holds": check.holds} for check in judgement.checks],
+    }

@@ -1,0 +1,47 @@
+"""`manage.py carry_forward`: carries what the mode and its rules allow, for one learner or for everybody."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from common import timestamps
+from common.errors import ViewerError
+from common.ids import plain_user_id
+from modes import explaining, instance
+from viewer import mode_change
+
+SAMPLES = 10
+TOLD_EVERY = 1000
+
+
+class Command(BaseCommand):
+    """Carries and folds, learner by learner. Can be stopped and run again: what was carried is left alone."""
+
+    help = (
+        "Carry completions into the enrolments where they count by the mode's rules: after a change of rules, or where "
+        "a change of mode was interrupted. With --dry-run it tells what would be carried."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """--user, --after and --dry-run."""
+        parser.add_argument("--user", metavar="ID", help="one learner only")
+        parser.add_argument("--after", metavar="ID", help="go on behind this learner")
+        parser.add_argument("--dry-run", action="store_true", help="tell what would be carried, change nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Carry, tell, sum up. Raises CommandError when the store does not answer."""
+        if not instance.current().mode.copies:
+            raise CommandError(f"The mode is {instance.current().mode}, which carries nothing")
+        user_ids = [plain_user_id(options["user"])] if options["user"] else mode_change.everybody(options["after"])
+        learners = carried = 0
+        try:
+            for user_id, decisions in mode_change.follow(user_ids, timestamps.now(), dry_run=options["dry_run"]):
+                for decision in decisions[: max(0, SAMPLES - carried)]:
+                    self.stdout.write(f"{user_id}: {decision.key.content_id} {explaining.place(decision.key)}")
+                learners, carried = learners + 1, carried + len(decisions)
+                if learners % TOLD_EVERY == 0:
+                    self.stdout.write(f"{learners} learners, {carried} carried, last {user_id}")
+        except ViewerError as error:
+            raise CommandError(error.message) from None
+        told = "Dry run, nothing changed" if options["dry_run"] else "Done"
+        self.stdout.write(f"{told}: {learners} learners, {carried} carried")

@@ -32,7 +32,7 @@ VERDICTS = {
     Reason.NO_TIME: "it has no completion time to judge by",
     Reason.ORGANIC_BEFORE: "it was done by itself, outside any collection, before the enrolment",
     Reason.RULES: "the rules do not allow it",
-    Reason.NOT_FIRST: "the rules allow it, but another one was completed earlier",
+    Reason.NOT_FIRST: "the rules allow it, but another one could come earlier",
     Reason.TAKEN: "the rules allow it",
 }
 
@@ -61,8 +61,8 @@ def rules_sentence(rules: RuleSet) -> str:
 
 def judgement_sentence(judgement: Judgement, zone: ZoneInfo) -> str:
     """What was made of one candidate, with its dates."""
-    row = judgement.candidate.row
-    told = f"Completed {place(row.key)} on {moment(row.last_completed_time, zone)}: {VERDICTS[judgement.reason]}"
+    candidate = judgement.candidate
+    told = f"Completed {place(candidate.row.key)} on {moment(candidate.completed, zone)}: {VERDICTS[judgement.reason]}"
     if judgement.evaluated_at is None:
         return f"{told}."
     checks = "; ".join(f"{check.rule}: {'yes' if check.holds else 'no'}" for check in judgement.checks)

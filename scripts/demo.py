@@ -62,6 +62,7 @@ def _on_own(*, keep: bool) -> Tally:
 
 def _in_mode(tables: ModeTables, *, keep: bool) -> Tally:
     """Plays the tables of one mode on an empty service that is set to it."""
+    print()
     with running([], keep=keep) as service:
         prepare(tables, service.manage, str)
         tally = _play(service.url, tables.mode, [story(tables, str)])

@@ -56,7 +56,7 @@ def _run(manage: Manage, *arguments: str, stdin: str | None = None) -> None:
 def story(tables: ModeTables, name: Name) -> Story:
     """Every scenario of the mode, in the order of its tables."""
     rules = f" Rules: {json.dumps(tables.rules)}." if tables.rules else ""
-    about = f"{tables.about}{rules} Every row is played by a learner of its own, on a service of its own."
+    about = f"{tables.about}{rules} Every row is played by a learner of its own."
     steps = tuple(step_of(scenario, learner(name, scenario)) for scenario in tables.scenarios)
     return Story(f"{tables.title} ({tables.mode})", about, (Table("Entry in DB, and what Rahul is shown", steps),))
 

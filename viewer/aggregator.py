@@ -180,9 +180,9 @@ def _serve_together(marks: Sequence[StaleMark], now: datetime) -> dict[StaleMark
     return served
 
 
-def _fold(sources: progress.Sources, now: datetime) -> Fold:
+def _fold(sources: progress.Sources, now: datetime, *, undone: bool = False) -> Fold:
     """What these sources add up to, with the events of a completion."""
-    folded = progress.fold(sources, now, reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
+    folded = progress.fold(sources, now, reopen=settings.VIEWER_REOPEN_ON_REPUBLISH, undone=undone)
     events = outbox.completion_events(folded.enrolment, now) if folded.completed and folded.enrolment else []
     return Fold(sources, folded, events)
 
@@ -262,14 +262,17 @@ def serve(mark: StaleMark, now: datetime) -> Tally:
     return tally
 
 
-def fold_context(key: ContextKey, now: datetime) -> Tally:
-    """Adds up one context and saves it, where anything changed."""
+def fold_context(key: ContextKey, now: datetime, *, undone: bool = False) -> Tally:
+    """Adds up one context and saves it, where anything changed.
+
+    undone: something was taken back, so that an enrolment that is no longer complete is in progress again.
+    """
     store = get_store()
     tally = Tally(folded=1)
     for _ in range(MAX_TRIES):
         # Fresh: what this fold clears may be the very mark that a new tree has caused.
         sources = counting.counted(store.sources(key), partial(catalogue.hierarchy, fresh=True))
-        fold = _fold(sources, now)
+        fold = _fold(sources, now, undone=undone)
         tally.waiting = int(sources.hierarchy is None and not sources.organic)
         if _says_the_same(fold):
             return tally

@@ -15,13 +15,14 @@ from typing import Any
 from catalogue import api as catalogue
 from catalogue.days import BatchStatus, status_on
 from catalogue.facts import BatchFacts
+from common.errors import Conflict, NotFound
 from common.rows import Attempt, Consumption, ContextKey, Enrolment, Provenance, RowKey, Status
 from common.timestamps import to_epoch_ms
 from modes import carry as deciding
 from modes import instance, keys, policy
 from modes.carry import Candidate, Decision, Policy, Target
 from viewer import counting, statusmap
-from viewer.store import Carry, get_store
+from viewer.store import Carry, TakenBack, get_store
 
 logger = logging.getLogger("viewer.carrying")
 COPIED = "copied"
@@ -127,7 +128,7 @@ def _write(learner: Learner, wanted: Sequence[Decision], now: datetime, trigger:
     """Stores what was decided; for each whether it is there."""
     sources = [decision.taken.candidate.row.key for decision in wanted if decision.taken]
     attempts: dict[RowKey, list[Attempt]] = defaultdict(list)
-    for attempt in get_store().attempts(sources):
+    for attempt in get_store().attempts([*sources, *(decision.key for decision in wanted)]):
         attempts[attempt.key].append(attempt)
     stored = {row.key: row for row in learner.rows}
     carries = [_carry(one, stored.get(one.key), attempts, now, trigger) for one in wanted]
@@ -148,27 +149,34 @@ def _carry(
 ) -> Carry:
     taken = decision.taken
     assert taken is not None
-    source = taken.candidate.row
-    following = tuple(replace(one, key=decision.key) for one in attempts.get(source.key, ()))
+    source = taken.candidate
+    here = {one.attempt_id for one in attempts.get(decision.key, ())}
+    following = tuple(
+        replace(one, key=decision.key) for one in attempts.get(source.row.key, ()) if one.attempt_id not in here
+    )
     record = Provenance(
         user_id=decision.key.user_id,
-        id=record_id(decision.key, source.key),
+        id=record_id(decision.key, source.row.key),
         action=COPIED,
         state="done",
         recorded_at=now,
         facts=_facts(decision, following, trigger),
     )
-    return Carry(record, _carried(decision.key, own, source, record.id, now), own.version if own else 0, following)
+    return Carry(
+        record, _carried(decision.key, own, source.completed, record.id, now), own.version if own else 0, following
+    )
 
 
-def _carried(key: RowKey, own: Consumption | None, source: Consumption, origin: str, now: datetime) -> Consumption:
+def _carried(
+    key: RowKey, own: Consumption | None, completed: datetime | None, origin: str, now: datetime
+) -> Consumption:
     """The row as it is to be: completed when the source was. What the learner did here himself stays in it."""
     if own is None:
-        return Consumption(key, Status.COMPLETED, 0, None, now, source.last_completed_time, view_count=0, origin=origin)
+        return Consumption(key, Status.COMPLETED, 0, None, now, completed, view_count=0, origin=origin)
     return replace(
         own,
         status=Status.COMPLETED,
-        last_completed_time=source.last_completed_time,
+        last_completed_time=completed,
         last_updated_time=now,
         origin=origin,
         version=own.version + 1,
@@ -185,7 +193,7 @@ def _facts(decision: Decision, attempts: Sequence[Attempt], trigger: str) -> dic
     """What it was decided on, as an explanation tells it later."""
     taken = decision.taken
     assert taken is not None
-    source, evaluated = taken.candidate.row, taken.evaluated_at
+    source, completed, evaluated = taken.candidate.row, taken.candidate.completed, taken.evaluated_at
     return {
         "mode": str(decision.mode),
         "rules": decision.rules.as_json(),
@@ -193,13 +201,40 @@ def _facts(decision: Decision, attempts: Sequence[Attempt], trigger: str) -> dic
         "held": [check.rule.as_json() for check in taken.checks if check.holds],
         "target": list(decision.key[1:]),
         "source": list(source.key[1:]),
-        "completedTime": to_epoch_ms(source.last_completed_time) if source.last_completed_time else None,
+        "completedTime": to_epoch_ms(completed) if completed else None,
         "evaluatedTime": to_epoch_ms(evaluated) if evaluated else None,
         "attempts": [attempt.attempt_id for attempt in attempts],
-        "trigger": trigger or _cause(source, evaluated),
+        # What came last caused it: the completion, or the enrolment that found it.
+        "trigger": trigger or ("completion" if completed == evaluated else "enrolment"),
     }
 
 
-def _cause(source: Consumption, evaluated: datetime | None) -> str:
-    """What came last: the completion, or the enrolment that found it."""
-    return "completion" if source.last_completed_time == evaluated else "enrolment"
+# --- taking back -----------------------------------------------------------------------------------------------------
+
+
+def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
+    """Takes one carry back, for good: its place is as the learner left it, and no later run carries there again.
+
+    The place. Doing it again changes nothing. The context is marked; whoever calls this folds it as `undone`, because
+    a completion stays through everything else. Raises NotFound for no such record, and Conflict where the learner has
+    made the completion his own meanwhile.
+    """
+    store = get_store()
+    record = next((one for one in store.provenance(user_id) if one.id == record_id and one.action == COPIED), None)
+    if record is None:
+        raise NotFound(f"{user_id} has no carry {record_id}")
+    key = RowKey(user_id, *record.facts["target"])
+    if record.undone_at is not None:
+        return key
+    row = next(iter(store.rows([key])), None)
+    if row is None or row.origin != record_id:
+        raise Conflict(f"{key.content_id} is no longer as carry {record_id} left it")
+    attempts = tuple(record.facts["attempts"])
+    undone = replace(record, undone_at=now)
+    with statusmap.writing([user_id]) as written:
+        done = store.take_back(TakenBack(undone, key, keys.own_part(row), row.version, attempts), now)
+        written.forget()
+    if not done:
+        raise Conflict(f"{key.content_id} was written just now; try again")
+    logger.info("carry taken back", extra={"collection_id": key.collection_id, "record": record_id})
+    return key

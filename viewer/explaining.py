@@ -107,11 +107,11 @@ def _decision_item(decision: Decision) -> dict[str, Any]:
 
 
 def _judgement_item(judgement: Judgement) -> dict[str, Any]:
-    row, evaluated = judgement.candidate.row, judgement.evaluated_at
+    row, completed, evaluated = judgement.candidate.row, judgement.candidate.completed, judgement.evaluated_at
     return {
         "collectionId": row.key.collection_id,
         "contextId": row.key.context_id,
-        "completedTime": to_epoch_ms(row.last_completed_time) if row.last_completed_time else None,
+        "completedTime": to_epoch_ms(completed) if completed else None,
         "evaluatedTime": to_epoch_ms(evaluated) if evaluated else None,
         "verdict": str(judgement.reason),
         "checks": [{"rule": check.rule.as_json(), "holds": check.holds} for check in judgement.checks],

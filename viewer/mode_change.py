@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from common.errors import Conflict
+from common.rows import RowKey
 from modes import instance, keys, switching
 from modes.carry import Decision
 from modes.keys import Mode
@@ -53,6 +54,16 @@ def follow(user_ids: Iterable[str], now: datetime, *, dry_run: bool = False) -> 
             for _ in aggregator.recompute(user_id=user_id):
                 pass
         yield user_id, decisions
+
+
+def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
+    """Takes one carry back and adds its context up anew, so that nothing shows it any more; its place.
+
+    Raises NotFound and Conflict as `carrying.undo`.
+    """
+    key = carrying.undo(user_id, record_id, now)
+    aggregator.fold_context(key.context, now, undone=True)
+    return key
 
 
 def everybody(after: str | None = None) -> Iterator[str]:

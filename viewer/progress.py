@@ -99,16 +99,17 @@ class Count:
         return min(100 * self.done // self.total, 99 if self.all_known else 100) if self.total else 0
 
 
-def fold(sources: Sources, now: datetime, *, reopen: bool = False) -> Folded:
+def fold(sources: Sources, now: datetime, *, reopen: bool = False, undone: bool = False) -> Folded:
     """The aggregate and the enrolment that `sources` add up to.
 
     reopen: a completed enrolment whose collection got new contents is in progress again (the instance's setting).
+    undone: something was taken back, so that a completion stands only on what is still there.
     """
     details = content_facts(sources)
     statuses = {content: facts["status"] for content, facts in sorted(details.items()) if facts["status"]}
     count = count_of(sources, details)
     aggregates = _aggregates(details, count)
-    enrolment, completed = _enrolment(sources, count, statuses, details, now, reopen=reopen)
+    enrolment, completed = _enrolment(sources, count, statuses, details, now, reopen=reopen, undone=undone)
     agg = ActivityAgg(
         key=sources.key,
         content_status=statuses,
@@ -322,13 +323,14 @@ def _enrolment(
     now: datetime,
     *,
     reopen: bool,
+    undone: bool,
 ) -> tuple[Enrolment | None, bool]:
     """The enrolment after this fold, and whether this fold completes it."""
     stored = sources.enrolment
     if stored is None or count is None:
         return stored, False
     completes = count.complete and _done_here(sources)
-    sticky = stored.status is Status.COMPLETED and not (reopen and stored.completed_on is not None)
+    sticky = stored.status is Status.COMPLETED and not (undone or (reopen and stored.completed_on is not None))
     begun = count.touched or stored.status is not Status.NOT_STARTED  # what was begun stays so when its leaf goes
     status = Status.COMPLETED if count.complete or sticky else Status.IN_PROGRESS if begun else Status.NOT_STARTED
     done = status is Status.COMPLETED
@@ -337,7 +339,7 @@ def _enrolment(
         status=status,
         progress=count.done,
         completion_percentage=100 if done else count.percentage,
-        completed_on=_completed_on(stored, count) if completes else stored.completed_on,
+        completed_on=_completed_on(stored, count) if completes else None if undone else stored.completed_on,
         content_status=statuses,
         **_last_read(stored, details),
     )

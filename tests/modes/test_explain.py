@@ -201,3 +201,43 @@ def test_strict_hides_what_was_carried_and_the_way_back_leaves_every_answer_as_b
     finally:
         school.set_mode("copy_content")
     assert school.whole() == before
+
+
+def test_a_carry_that_is_taken_back_is_gone_for_good_and_the_explanation_says_so(school: School) -> None:
+    school.ask("/v1/view/start", **place(DOUBLE, BATCH))
+    school.ask("/v1/view/update", **place(DOUBLE, BATCH), progressDetails={"progress": 40})
+    for content in LEAVES:
+        school.complete(content)
+    school.enrol(BATCH)
+    completed = school.ask("/v1/summary/read", collectionId=MATHS, contextId=BATCH)
+    assert (completed["status"], completed["completionPercentage"]) == (2, 100)
+    for content, left in ((SINGLE, (0, 0)), (DOUBLE, (1, 40))):
+        record = school.read(content, BATCH)["origin"]
+        for _ in range(2):  # again: nothing more happens
+            done = school.server.manage("carry_forward", "--user", school.user, "--undo", record)
+            assert done.returncode == 0, done.stderr
+        item = school.read(content, BATCH)
+        assert (item["status"], item["progress"], item["origin"]) == (*left, None)
+        told = school.explain(content, BATCH)
+        assert (told["status"], told["decision"]["refusal"]) == (left[0], "undone")
+    summary = school.ask("/v1/summary/read", collectionId=MATHS, contextId=BATCH)
+    assert (summary["status"], summary["progress"], summary["completedOn"]) == (1, 1, None)
+    school.server.manage("carry_forward", "--user", school.user)
+    assert school.read(SINGLE, BATCH)["status"] == 0
+    school.complete(SINGLE, BATCH)
+    assert school.read(SINGLE, BATCH)["status"] == 2, "his own completion counts"
+
+
+def test_what_cannot_be_taken_back_is_told(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    record = school.read(SINGLE, BATCH)["origin"]
+    school.complete(SINGLE, BATCH)
+    for arguments, told in (
+        (("--user", school.user, "--undo", record), "no longer as carry"),
+        (("--user", school.user, "--undo", "no-such-record"), "has no carry"),
+        (("--undo", record), "--undo needs the --user"),
+    ):
+        done = school.server.manage("carry_forward", *arguments)
+        assert done.returncode == 1
+        assert told in done.stderr

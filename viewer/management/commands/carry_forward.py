@@ -23,13 +23,17 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--user, --after and --dry-run."""
+        """--user, --after, --undo and --dry-run."""
         parser.add_argument("--user", metavar="ID", help="one learner only")
         parser.add_argument("--after", metavar="ID", help="go on behind this learner")
+        parser.add_argument("--undo", metavar="RECORD", help="take this carry of --user back, for good")
         parser.add_argument("--dry-run", action="store_true", help="tell what would be carried, change nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Carry, tell, sum up. Raises CommandError when the store does not answer."""
+        if options["undo"]:
+            self._undo(options["user"], options["undo"], dry_run=options["dry_run"])
+            return
         if not instance.current().mode.copies:
             raise CommandError(f"The mode is {instance.current().mode}, which carries nothing")
         user_ids = [plain_user_id(options["user"])] if options["user"] else mode_change.everybody(options["after"])
@@ -45,3 +49,15 @@ class Command(BaseCommand):
             raise CommandError(error.message) from None
         told = "Dry run, nothing changed" if options["dry_run"] else "Done"
         self.stdout.write(f"{told}: {learners} learners, {carried} carried")
+
+    def _undo(self, user: str | None, record_id: str, *, dry_run: bool) -> None:
+        """Raises CommandError where there is nothing to take back."""
+        if user is None:
+            raise CommandError("--undo needs the --user whose carry it is")
+        if dry_run:
+            raise CommandError("--undo has no --dry-run: view/explain shows the record")
+        try:
+            key = mode_change.undo(plain_user_id(user), record_id, timestamps.now())
+        except ViewerError as error:
+            raise CommandError(error.message) from None
+        self.stdout.write(f"Taken back: {key.content_id} {explaining.place(key)}")

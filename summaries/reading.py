@@ -65,7 +65,7 @@ def read(caller: Caller, given: SummaryReadInput, now: datetime) -> dict[str, An
 
     Raises NotFound for what is no enrolment; with another type, for where there is no progress either.
     """
-    key = ContextKey(caller.acts_for(given.user_id), given.collection_id, given.context_id)
+    key = key_of(caller, given)
     aggregator.fold_pending([key], now)
     entry = _entry(key)
     enrolled = entry.enrolment is not None
@@ -82,12 +82,17 @@ def recompute(caller: Caller, given: SummaryInput, now: datetime) -> dict[str, A
 
     Raises NotFound where there is nothing to add up: an aggregate of nothing would be stored for ever.
     """
-    key = ContextKey(caller.acts_for(given.user_id), given.collection_id, given.context_id)
+    key = key_of(caller, given)
     sources = get_store().sources(key)
     if sources.enrolment is None and not (sources.agg.version or sources.rows or sources.attempts):
         raise NotFound(NOTHING_THERE)
     aggregator.fold_context(key, now)
     return _twice(_records([_entry(key)])[0])
+
+
+def key_of(caller: Caller, given: SummaryInput) -> ContextKey:
+    """The context a call names. Raises Forbidden and MissingField."""
+    return ContextKey(caller.acts_for(given.user_id), given.collection_id, given.context_id)
 
 
 def _twice(found: dict[str, Any]) -> dict[str, Any]:

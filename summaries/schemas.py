@@ -78,3 +78,25 @@ LIST_PARAMETERS = [
     OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT}),
     OpenApiParameter("offset", {"type": "integer", "minimum": 0, "default": 0}),
 ]
+_NAMES = {"type": "array", "items": _TEXT}
+EXPLANATION = _object(
+    userId=_TEXT,
+    collectionId=_TEXT,
+    contextId=_TEXT,
+    status=_STATUS,
+    progress={"type": "integer"},
+    completionPercentage={"type": "integer", "minimum": 0, "maximum": 100},
+    completedOn=_TIME,
+    mode=_TEXT,
+    required={"type": "integer", "description": "how many contents count"},
+    completed=_NAMES,
+    inProgress=_NAMES,
+    notStarted=_NAMES,
+    optional=_NAMES,
+    carried={"type": "object", "additionalProperties": _TEXT, "description": "content: the record of what brought it"},
+    sentences=_NAMES,
+)
+EXPLAIN_PARAMETERS = [
+    OpenApiParameter(name, OpenApiTypes.STR, required=required)
+    for name, required in (("userId", False), ("collectionId", True), ("contextId", True))
+]

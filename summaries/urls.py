@@ -46,6 +46,7 @@ def _aliases(kind: Any, base: str, calls: dict[str, str]) -> list[URLPattern]:
 TWO_LS = {"enroll": "enroll", "unenroll": "unenroll"}
 ONE_L = {"enrol": "enroll", "unenrol": "unenroll"}
 _LIST = SummaryViewSet.as_view({"get": "list_all"})
+_EXPLAIN = SummaryViewSet.as_view({"get": "explain"})
 
 urlpatterns = [
     *_routes(CourseViewSet, "course", TWO_LS),
@@ -54,6 +55,8 @@ urlpatterns = [
     *_aliases(ProgramViewSet, "program", ONE_L),
     *_routes(SummaryViewSet, "summary", {"read": "read"}),
     *_routes(SummaryViewSet, "view", {"agg": "aggregate"}),
+    path("v1/summary/explain", _EXPLAIN, name="v1-summary-explain"),
+    path("api/summary/v1/explain", _EXPLAIN, name="gateway-summary-explain"),
     path("v1/summary/list/<any_id:user_id>", _LIST, name="v1-summary-list"),
     path("api/summary/v1/list/<any_id:user_id>", _LIST, name="gateway-summary-list"),
 ]

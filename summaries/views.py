@@ -11,10 +11,19 @@ from common.ids import check_id
 from common.openapi import described
 from common.rows import ContextKey
 from common.wire import NAMES, body_fields, read_fields, to_input
-from summaries import reading, services
+from summaries import explaining, reading, services
 from summaries.errors import MandatoryMissing
 from summaries.inputs import EnrolInput, ProgramInput, SummaryInput, SummaryReadInput, list_query
-from summaries.schemas import ENROLLED, LIST, LIST_PARAMETERS, READ, SUCCESS, UNENROLLED
+from summaries.schemas import (
+    ENROLLED,
+    EXPLAIN_PARAMETERS,
+    EXPLANATION,
+    LIST,
+    LIST_PARAMETERS,
+    READ,
+    SUCCESS,
+    UNENROLLED,
+)
 
 DONE = "SUCCESS"
 MANDATORY = (("collectionId", "courseId/collectionId"), ("contextId", "batchId"), ("userId", "userId"))
@@ -61,7 +70,12 @@ class ProgramViewSet(ApiViewSet):
 class SummaryViewSet(ApiViewSet):
     """How far a learner is in each enrolment."""
 
-    api_ids = {"list_all": "api.summary.list", "read": "api.summary.read", "aggregate": "api.view.agg"}
+    api_ids = {
+        "list_all": "api.summary.list",
+        "read": "api.summary.read",
+        "aggregate": "api.view.agg",
+        "explain": "api.summary.explain",
+    }
 
     @described("summary.list", None, LIST, errors=(400, 401, 403), parameters=LIST_PARAMETERS)
     def list_all(self, call: Call, user_id: str) -> Result:
@@ -74,6 +88,12 @@ class SummaryViewSet(ApiViewSet):
         """One enrolment. The record stands in `result` and, for apps that look there, under `result.summary`."""
         given = to_input(body_fields(call.body), SummaryReadInput)
         return reading.read(call.caller, given, timestamps.now())
+
+    @described("summary.explain", None, EXPLANATION, errors=(400, 401, 403, 404), parameters=EXPLAIN_PARAMETERS)
+    def explain(self, call: Call) -> Result:
+        """Why an enrolment is as far as it is: what counts, what is missing, what was carried."""
+        pairs = ((name, value) for name, values in call.http.GET.lists() for value in values)
+        return explaining.explain(call.caller, to_input(read_fields(pairs), SummaryInput), timestamps.now())
 
     @described("view.agg", SummaryInput, READ, errors=(400, 401, 403, 404))
     def aggregate(self, call: Call) -> Result:

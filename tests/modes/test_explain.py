@@ -241,3 +241,36 @@ def test_what_cannot_be_taken_back_is_told(school: School) -> None:
         done = school.server.manage("carry_forward", *arguments)
         assert done.returncode == 1
         assert told in done.stderr
+
+
+def summary_explained(school: School, **fields: str) -> Any:
+    params = {"userId": school.user, "collectionId": MATHS, "contextId": BATCH, **fields}
+    return school.server.client.get(f"{school.server.url}/v1/summary/explain", params=params)
+
+
+def test_an_enrolment_is_explained_by_what_counts_and_what_is_missing(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    school.ask("/v1/view/start", **place(DOUBLE, BATCH))
+    answer = summary_explained(school)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()["result"]
+    record = school.ask("/v1/summary/read", collectionId=MATHS, contextId=BATCH)
+    for name in ("status", "progress", "completionPercentage", "completedOn"):
+        assert told[name] == record[name]
+    assert (told["required"], told["completed"], told["inProgress"]) == (3, [SINGLE], [DOUBLE])
+    assert told["notStarted"] == [TRIPLE]
+    assert told["carried"] == {SINGLE: school.read(SINGLE, BATCH)["origin"]}
+    assert told["sentences"][0] == "The enrolment is at 33 %: 1 of 3 contents that count are done."
+    assert f"Carried here from elsewhere: {SINGLE}." in told["sentences"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"), [({"contextId": ""}, 400), ({"collectionId": ""}, 400), ({"contextId": "batch-2"}, 404)]
+)
+def test_an_explanation_of_no_enrolment_is_refused_as_its_reading_is(
+    school: School, fields: dict[str, str], status: int
+) -> None:
+    answer = summary_explained(school, **fields)
+    assert answer.status_code == status
+    assert answer.json()["id"] == "api.summary.explain"

@@ -50,6 +50,14 @@ class SummaryReadInput(SummaryInput, rename="camel", kw_only=True):
     type: Annotated[Kind, Meta(extra_json_schema={"type": "string"})] = "enrolment"
 
 
+class WhatIfInput(msgspec.Struct, rename="camel", kw_only=True):
+    """`POST /v1/summary/whatif`: another mode, and rules for it instead of those that hold."""
+
+    user_id: OptionalId = None
+    mode: str
+    rules: dict[str, Any] | None = None
+
+
 class ListQuery(msgspec.Struct, rename="camel", kw_only=True):
     """`GET /v1/summary/list/:userId`: its query."""
 

@@ -100,3 +100,24 @@ EXPLAIN_PARAMETERS = [
     OpenApiParameter(name, OpenApiTypes.STR, required=required)
     for name, required in (("userId", False), ("collectionId", True), ("contextId", True))
 ]
+_NUMBERS = _object(
+    status=_STATUS,
+    progress={"type": "integer"},
+    completionPercentage={"type": "integer", "minimum": 0, "maximum": 100},
+    completed={"type": "integer", "description": "completed contents, also those that need not be"},
+)
+WHAT_IF = _object(
+    userId=_TEXT,
+    mode=_object(now=_TEXT, then=_TEXT),
+    enrolments={
+        "type": "array",
+        "items": _object(
+            collectionId=_TEXT,
+            contextId=_TEXT,
+            now=_NUMBERS,
+            then=_NUMBERS,
+            changes={"type": "object", "additionalProperties": _object(now=_STATUS, then=_STATUS)},
+        ),
+    },
+    sentences=_NAMES,
+)

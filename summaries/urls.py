@@ -53,7 +53,7 @@ urlpatterns = [
     *_aliases(CourseViewSet, "course", ONE_L),
     *_routes(ProgramViewSet, "program", TWO_LS),
     *_aliases(ProgramViewSet, "program", ONE_L),
-    *_routes(SummaryViewSet, "summary", {"read": "read"}),
+    *_routes(SummaryViewSet, "summary", {"read": "read", "whatif": "whatif"}),
     *_routes(SummaryViewSet, "view", {"agg": "aggregate"}),
     path("v1/summary/explain", _EXPLAIN, name="v1-summary-explain"),
     path("api/summary/v1/explain", _EXPLAIN, name="gateway-summary-explain"),

@@ -11,9 +11,9 @@ from common.ids import check_id
 from common.openapi import described
 from common.rows import ContextKey
 from common.wire import NAMES, body_fields, read_fields, to_input
-from summaries import explaining, reading, services
+from summaries import explaining, reading, services, whatif
 from summaries.errors import MandatoryMissing
-from summaries.inputs import EnrolInput, ProgramInput, SummaryInput, SummaryReadInput, list_query
+from summaries.inputs import EnrolInput, ProgramInput, SummaryInput, SummaryReadInput, WhatIfInput, list_query
 from summaries.schemas import (
     ENROLLED,
     EXPLAIN_PARAMETERS,
@@ -23,6 +23,7 @@ from summaries.schemas import (
     READ,
     SUCCESS,
     UNENROLLED,
+    WHAT_IF,
 )
 
 DONE = "SUCCESS"
@@ -75,6 +76,7 @@ class SummaryViewSet(ApiViewSet):
         "read": "api.summary.read",
         "aggregate": "api.view.agg",
         "explain": "api.summary.explain",
+        "whatif": "api.summary.whatif",
     }
 
     @described("summary.list", None, LIST, errors=(400, 401, 403), parameters=LIST_PARAMETERS)
@@ -94,6 +96,11 @@ class SummaryViewSet(ApiViewSet):
         """Why an enrolment is as far as it is: what counts, what is missing, what was carried."""
         pairs = ((name, value) for name, values in call.http.GET.lists() for value in values)
         return explaining.explain(call.caller, to_input(read_fields(pairs), SummaryInput), timestamps.now())
+
+    @described("summary.whatif", WhatIfInput, WHAT_IF, errors=(400, 401, 403))
+    def whatif(self, call: Call) -> Result:
+        """What each enrolment's progress would be under another mode or other rules. Changes nothing."""
+        return whatif.what_if(call.caller, to_input(body_fields(call.body), WhatIfInput), timestamps.now())
 
     @described("view.agg", SummaryInput, READ, errors=(400, 401, 403, 404))
     def aggregate(self, call: Call) -> Result:

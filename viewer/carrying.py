@@ -7,7 +7,7 @@ carried is there, and what was refused is refused for the same reasons.
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,12 @@ from catalogue import api as catalogue
 from catalogue.days import BatchStatus, status_on
 from catalogue.facts import BatchFacts
 from common.errors import Conflict, NotFound
-from common.rows import Attempt, Consumption, ContextKey, Enrolment, Provenance, RowKey, Status
+from common.rows import Attempt, Consumption, Enrolment, Provenance, RowKey, Status
 from common.timestamps import to_epoch_ms
 from modes import carry as deciding
 from modes import instance, keys, policy
 from modes.carry import Candidate, Decision, Policy, Target
+from modes.rules import RuleSet
 from viewer import counting, statusmap
 from viewer.store import Carry, TakenBack, get_store
 
@@ -74,13 +75,14 @@ def carry(user_id: str, now: datetime, *, trigger: str = "", dry_run: bool = Fal
     return [decision for decision, stored in zip(wanted, done, strict=True) if stored]
 
 
-def decisions(
-    learner: Learner, mode: keys.Mode, now: datetime, places: Collection[ContextKey] | None = None
-) -> Iterator[Decision]:
-    """One decision for each content of each enrolment for which there is a candidate. places: of these enrolments."""
+def decisions(learner: Learner, mode: keys.Mode, now: datetime, rules: RuleSet | None = None) -> Iterator[Decision]:
+    """One decision for each content of each enrolment for which there is a candidate.
+
+    rules: instead of those that hold, for who asks what would be.
+    """
     for enrolment in learner.enrolments:
-        if places is None or enrolment.key in places:
-            yield from _decisions_for(learner, enrolment, _policy(mode, learner, enrolment), now)
+        chosen = _policy(mode, learner, enrolment)
+        yield from _decisions_for(learner, enrolment, chosen if rules is None else replace(chosen, rules=rules), now)
 
 
 def decide_one(learner: Learner, mode: keys.Mode, key: RowKey, now: datetime) -> Decision | None:
@@ -162,21 +164,23 @@ def _carry(
         recorded_at=now,
         facts=_facts(decision, following, trigger),
     )
-    return Carry(
-        record, _carried(decision.key, own, source.completed, record.id, now), own.version if own else 0, following
-    )
+    return Carry(record, carried_row(decision, own, now), own.version if own else 0, following)
 
 
-def _carried(
-    key: RowKey, own: Consumption | None, completed: datetime | None, origin: str, now: datetime
-) -> Consumption:
-    """The row as it is to be: completed when the source was. What the learner did here himself stays in it."""
+def carried_row(decision: Decision, own: Consumption | None, now: datetime) -> Consumption:
+    """The row that acting on the decision leaves: completed when what it took was. It must have taken something.
+
+    What the learner did here himself stays in it.
+    """
+    assert decision.taken is not None
+    source = decision.taken.candidate
+    origin = record_id(decision.key, source.row.key)
     if own is None:
-        return Consumption(key, Status.COMPLETED, 0, None, now, completed, view_count=0, origin=origin)
+        return Consumption(decision.key, Status.COMPLETED, 0, None, now, source.completed, view_count=0, origin=origin)
     return replace(
         own,
         status=Status.COMPLETED,
-        last_completed_time=completed,
+        last_completed_time=source.completed,
         last_updated_time=now,
         origin=origin,
         version=own.version + 1,

@@ -34,7 +34,7 @@ def shown(sources: Sources) -> Sources:
         return sources
     carried = _carried_attempts(get_store().provenance(sources.key.user_id))
     attempts = [one for one in sources.attempts if (one.key, one.attempt_id) not in carried]
-    return replace(sources, rows=rows, attempts=attempts)
+    return replace(sources, rows=rows, attempts=attempts, hides=True)
 
 
 def leaves_of(collection_id: str) -> tuple[str, ...]:

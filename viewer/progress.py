@@ -36,7 +36,8 @@ class Sources:
 
     agg: the stored aggregate, a blank one of version 0 where there is none; only its version, its stamps and what it
     keeps are used. hierarchy: None while the collection's tree is not known. kept_elsewhere: what aggregates of other
-    contexts that count here keep, by content; it is theirs and is not stored here.
+    contexts that count here keep, by content; it is theirs and is not stored here. hides: the mode hides some rows, so
+    that a completion stands on the others alone.
     """
 
     agg: ActivityAgg
@@ -45,6 +46,7 @@ class Sources:
     enrolment: Enrolment | None = None
     hierarchy: Hierarchy | None = None
     kept_elsewhere: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hides: bool = False
 
     @property
     def key(self) -> ContextKey:
@@ -109,7 +111,9 @@ def fold(sources: Sources, now: datetime, *, reopen: bool = False, undone: bool 
     statuses = {content: facts["status"] for content, facts in sorted(details.items()) if facts["status"]}
     count = count_of(sources, details)
     aggregates = _aggregates(details, count)
-    enrolment, completed = _enrolment(sources, count, statuses, details, now, reopen=reopen, undone=undone)
+    enrolment, completed = _enrolment(
+        sources, count, statuses, details, now, reopen=reopen, undone=undone or sources.hides
+    )
     agg = ActivityAgg(
         key=sources.key,
         content_status=statuses,
@@ -331,7 +335,7 @@ def _enrolment(
         return stored, False
     completes = count.complete and _done_here(sources)
     sticky = stored.status is Status.COMPLETED and not (undone or (reopen and stored.completed_on is not None))
-    begun = count.touched or stored.status is not Status.NOT_STARTED  # what was begun stays so when its leaf goes
+    begun = count.touched or (stored.status is not Status.NOT_STARTED and not undone)  # stays so when its leaf goes
     status = Status.COMPLETED if count.complete or sticky else Status.IN_PROGRESS if begun else Status.NOT_STARTED
     done = status is Status.COMPLETED
     folded = replace(

@@ -203,6 +203,80 @@ def test_strict_hides_what_was_carried_and_the_way_back_leaves_every_answer_as_b
     assert school.whole() == before
 
 
+def numbers(school: School) -> dict[str, tuple[int, int, int]]:
+    """Context -> what the summary says."""
+    listed = school.server.client.get(f"{school.server.url}/v1/summary/list/{school.user}").json()["result"]["summary"]
+    told = ("status", "progress", "completionPercentage")
+    return {one["contextId"]: tuple(one[name] for name in told) for one in listed}
+
+
+def what_if(school: School, mode: str, **fields: Any) -> dict[str, tuple[int, int, int]]:
+    """Context -> what the summary would say."""
+    found = school.ask("/v1/summary/whatif", mode=mode, **fields)["enrolments"]
+    told = ("status", "progress", "completionPercentage")
+    return {one["contextId"]: tuple(one["then"][name] for name in told) for one in found}
+
+
+def test_what_would_be_is_what_is_after_the_change(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    school.complete(DOUBLE, BATCH)
+    school.enrol(OTHER)
+    before = numbers(school)
+    assert what_if(school, "copy_content") == before
+    strict, collections = (what_if(school, mode) for mode in ("strict", "copy_collection"))
+    assert strict == {BATCH: (1, 1, 33), OTHER: (0, 0, 0)}
+    assert collections == {BATCH: (1, 2, 66), OTHER: (1, 2, 66)}, "what was copied stays when the rules get tighter"
+    assert numbers(school) == before, "nothing was changed by asking"
+    school.set_mode("strict")
+    try:
+        assert numbers(school) == strict
+        assert what_if(school, "copy_content", rules=RULES) == before
+        assert what_if(school, "copy_content", rules={"rules": []}) == before, "and nothing new would be carried"
+    finally:
+        school.set_mode("copy_content")
+    assert numbers(school) == before
+
+
+def test_a_completion_by_copies_is_hidden_with_them_and_comes_back_as_it_was(school: School) -> None:
+    for content in LEAVES:
+        school.complete(content)
+    school.enrol(BATCH)
+    before = school.whole()
+    assert numbers(school) == {BATCH: (2, 3, 100)}
+    school.set_mode("strict")
+    try:
+        assert numbers(school) == {BATCH: (0, 0, 0)}
+    finally:
+        school.set_mode("copy_content")
+    assert school.whole() == before
+
+
+def test_what_would_be_without_contexts(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    school.complete(DOUBLE, BATCH)
+    school.enrol(OTHER)
+    assert what_if(school, "no_context_content") == {BATCH: (1, 2, 66), OTHER: (1, 2, 66)}
+    assert what_if(school, "no_context_collection") == {BATCH: (1, 1, 33), OTHER: (1, 1, 33)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"mode": "move"}, "mode"),
+        ({"mode": "none"}, "mode"),
+        ({}, "mode"),
+        ({"mode": "copy_content", "rules": {"rules": [{"type": "never"}]}}, "rules"),
+        ({"mode": "copy_content", "rules": 5}, "rules"),
+    ],
+)
+def test_a_question_nobody_could_answer_is_refused(school: School, fields: dict[str, Any], field: str) -> None:
+    answer = school.server.call("/v1/summary/whatif", {"userId": school.user, **fields})
+    assert answer.status_code == 400
+    assert set(answer.json()["result"]) == {field}
+
+
 def test_a_carry_that_is_taken_back_is_gone_for_good_and_the_explanation_says_so(school: School) -> None:
     school.ask("/v1/view/start", **place(DOUBLE, BATCH))
     school.ask("/v1/view/update", **place(DOUBLE, BATCH), progressDetails={"progress": 40})

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 
@@ -78,6 +78,8 @@ def as_viewer_error(error: Exception) -> ViewerError | None:
             known = NotFound("No such route")
         case RequestDataTooBig():
             known = TooLarge(f"The body is larger than {settings.VIEWER_MAX_BODY_BYTES} bytes")
+        case SuspiciousOperation():
+            known = BadRequest("The request cannot be read")
         case PermissionDenied():
             known = Forbidden("request", "Not allowed")
         case OperationalError() | InterfaceError():

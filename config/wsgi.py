@@ -18,6 +18,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch, resolve
 
+from common.envelope import plain_error
+from common.errors import BadRequest
 from common.middleware import RequestLog
 
 ROUTES_KEPT = 1024  # paths whose route is remembered; those with an id in them push each other out
@@ -59,7 +61,10 @@ def _api(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 
     When the server closes it, Django's signal gives up broken connections to databases; there is none for its start.
     """
-    response: Any = _logged(WSGIRequest(environ))
+    try:
+        response: Any = _logged(WSGIRequest(environ))
+    except (LookupError, ValueError):  # a charset nobody knows
+        response = plain_error(BadRequest("The request cannot be read"))
     response._handler_class = WSGIHandler
     start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
     body: Iterable[bytes] = response

@@ -22,6 +22,11 @@ class InstanceSettings:
     epoch: int = 1
     force_view_end: bool = False
 
+    @property
+    def was_changed(self) -> bool:
+        """True where the mode was another one at some time."""
+        return self.epoch > 1
+
 
 class Cached(Generic[ValueT]):
     """What `read` gives, re-read at most once a second; a process that cannot read it fails rather than guesses."""

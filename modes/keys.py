@@ -55,6 +55,12 @@ class View:
     context_id: str | None = None
 
 
+def viewed(row: RowKey) -> View:
+    """The view that a row in the strict mode tells of."""
+    alone = row.collection_id == row.context_id == row.content_id
+    return View(row.user_id, row.content_id, *((None, None) if alone else (row.collection_id, row.context_id)))
+
+
 @dataclass(frozen=True, slots=True)
 class ReadScope:
     """The rows an answer is made of.

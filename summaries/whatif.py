@@ -76,16 +76,11 @@ def _rows_under(mode: Mode, rows: Iterable[Consumption], places: set[ContextKey]
     """The rows that this mode would keep in these places, had everything been viewed under it."""
     found: dict[RowKey, Consumption] = {}
     for row in keys.visible(mode, rows):
-        key = keys.write_key(mode, keys.View(row.key.user_id, row.key.content_id, *_viewed_in(row.key)))
+        key = keys.write_key(mode, keys.viewed(row.key))
         if key.context in places:
             moved = replace(row, key=key)
             found[key] = merge_consumption(found[key], moved) if key in found else moved
     return list(found.values())
-
-
-def _viewed_in(key: RowKey) -> tuple[str | None, str | None]:
-    """Where the row says that its content was viewed; nowhere for a content by itself."""
-    return (None, None) if key.collection_id == key.content_id else (key.collection_id, key.context_id)
 
 
 def _numbers(enrolment: Enrolment) -> dict[str, int]:

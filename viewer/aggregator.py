@@ -201,16 +201,32 @@ def fold_pending(wanted: Iterable[ContextKey], now: datetime) -> None:
     asked = set(wanted)
     if not asked:
         return
-    user_id = next(iter(asked)).user_id
+    user_id, mode = next(iter(asked)).user_id, instance.current().mode
     for _ in range(STEPS):
         marks = get_store().marks(user_id)
-        awaited = keys.awaited(instance.current().mode, {mark.key for mark in marks}, asked)
+        awaited = keys.awaited(mode, {mark.key for mark in marks}, asked)
         due = [mark for mark in marks if mark.key in awaited and _is_due(mark, now)]
-        tally = Tally()
-        for mark in sorted(due, key=lambda mark: mark.marked_at)[:INLINE_LIMIT]:
-            tally.add(_served(mark, now))
-        if not tally.reached:
+        if not due:
             return
+        if mode.ignores_context:
+            # What was viewed is counted wherever it is kept: its own marks, of which there may be any number, can wait.
+            for key in sorted(asked)[:INLINE_LIMIT]:
+                _alone(partial(fold_context, key, now), None, collection_id=key.collection_id)
+            return
+        _serve_each(sorted(due, key=lambda mark: mark.marked_at)[:INLINE_LIMIT], now)
+        if not mode.reaches_others:
+            return
+
+
+def _serve_each(marks: Sequence[StaleMark], now: datetime) -> None:
+    """Serves one learner's marks one by one, and lets all of it reach his other contexts at once."""
+    served = {
+        mark: _alone(partial(fold_context, mark.key, now), Tally(failed=1), collection_id=mark.key.collection_id)
+        for mark in marks
+    }
+    _pass_on(served, now)
+    for mark, told in served.items():
+        _put_off(mark, _settled(mark, told, now), now)
 
 
 def _is_due(mark: StaleMark, now: datetime) -> bool:
@@ -245,10 +261,16 @@ def _alone(work: Callable[[], ResultT], otherwise: ResultT, **about: str) -> Res
 
 
 def serve(mark: StaleMark, now: datetime) -> Tally:
-    """Folds one marked context; clears its mark unless a new reason came, or defers it while its tree is not known."""
+    """Folds one marked context, lets it reach others, and settles its mark."""
     tally = fold_context(mark.key, now)
+    tally.reached += reaching.pass_on([mark.key], now)  # before the mark goes: whoever is killed here is repeated
+    return _settled(mark, tally, now)
+
+
+def _settled(mark: StaleMark, tally: Tally, now: datetime) -> Tally:
+    """`tally` of its fold; the mark is cleared unless a new reason came, or put off while its tree is not known."""
     store = get_store()
-    if tally.busy:
+    if tally.busy or tally.failed:
         return tally
     if tally.waiting:
         facts = catalogue.collections([mark.key.collection_id]).get(mark.key.collection_id)
@@ -257,7 +279,6 @@ def serve(mark: StaleMark, now: datetime) -> Tally:
         else:
             store.defer_mark(mark, now + timedelta(seconds=settings.VIEWER_UNKNOWN_TREE_SECONDS))
         return tally
-    tally.reached += reaching.pass_on([mark.key], now)  # before the mark goes: whoever is killed here is repeated
     store.clear_mark(mark)
     return tally
 
@@ -293,13 +314,19 @@ def recompute(
     """
     store, after = get_store(), None
     while True:
-        contexts = store.contexts(user_id) if user_id is not None else store.contexts_after(after, page)
+        contexts = _own_contexts(user_id) if user_id is not None else store.contexts_after(after, page)
         for key in contexts:
             fold = partial(_compare, key) if dry_run else partial(fold_context, key, timestamps.now())
             yield key, _alone(fold, Tally(folded=1, failed=1), collection_id=key.collection_id)
         if user_id is not None or len(contexts) < page:
             return
         after = contexts[-1]
+
+
+def _own_contexts(user_id: str) -> list[ContextKey]:
+    """Where the learner has progress, and where he is enrolled: there it may be counted from elsewhere."""
+    store = get_store()
+    return sorted({*store.contexts(user_id), *(enrolment.key for enrolment in store.enrolments(user_id))})
 
 
 def _compare(key: ContextKey) -> Tally:

@@ -19,6 +19,7 @@ from modes.keys import ReadScope
 from viewer import (
     aggregator,
     assessments,
+    carrying,
     counting,
     events,
     progress,
@@ -78,6 +79,7 @@ def submit(caller: Caller, given: SubmitInput, *, msgid: str | None, fields: dic
     check_size(given)
     repeat = events.call_identity(msgid, fields, now).id if msgid else None
     made = submission(caller, given, Told(now, repeat, None, set()))
+    carrying.uncover([made.key], now)
     with statusmap.writing([made.key.user_id]) as written:
         kept = keep(made.attempts, now)
         ended = get_store().apply(made.key, made.end)
@@ -243,7 +245,7 @@ def _contents(scope: ReadScope, now: datetime) -> tuple[list[dict[str, Any]], li
     asked = scope.keys or ()
     contexts = sorted({key.context for key in asked})
     aggregator.fold_pending(contexts, now)
-    attempts = get_store().attempts(asked)
+    attempts = list(counting.own_attempts(get_store().attempts(asked)))
     aggs = get_store().aggs(contexts)
     facts: dict[ContextKey, dict[str, dict[str, Any]]] = {}
     for context in contexts:

@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from catalogue import api as catalogue
 from catalogue.days import BatchStatus, status_on
 from catalogue.facts import BatchFacts
 from common.errors import Conflict, NotFound
-from common.rows import Attempt, Consumption, Enrolment, Provenance, RowKey, Status
+from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Provenance, RowKey, Status
 from common.timestamps import to_epoch_ms
 from modes import carry as deciding
 from modes import instance, keys, policy
@@ -24,22 +25,43 @@ from modes.carry import Candidate, Decision, Policy, Target
 from modes.rules import RuleSet
 from viewer import counting, statusmap
 from viewer.store import Carry, TakenBack, get_store
+from viewer.store.batch import kept_status, thawed
 
 logger = logging.getLogger("viewer.carrying")
 COPIED = "copied"
 MAX_TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Learner:
-    """What the decisions about one learner are made of, read at one time. batches: those of his enrolments."""
+    """What the decisions about one learner are made of, read at one time.
+
+    aggs: of his enrolments, for completions that only they keep. batches: those he was in.
+    """
 
     rows: Sequence[Consumption]
     enrolments: Sequence[Enrolment]
     records: Sequence[Provenance]
+    aggs: Mapping[ContextKey, ActivityAgg] = field(default_factory=dict)
     batches: Mapping[str, BatchFacts] = field(default_factory=dict)
 
-    @property
+    def at(self, key: RowKey) -> Consumption | None:
+        """What he did in this place, also where only the aggregate keeps that he completed it."""
+        row, agg = self._rows.get(key), self.aggs.get(key.context)
+        if row is None and agg is not None and kept_status(agg, key) is Status.COMPLETED:
+            return thawed(key, agg)
+        return row
+
+    @cached_property
+    def _rows(self) -> dict[RowKey, Consumption]:
+        return {row.key: row for row in self.rows}
+
+    @cached_property
+    def enrolled(self) -> dict[ContextKey, Enrolment]:
+        """His enrolments by their context."""
+        return {one.key: one for one in self.enrolments}
+
+    @cached_property
     def undone(self) -> set[RowKey]:
         """The places from which an operator took a carried completion back."""
         undone = [record for record in self.records if record.undone_at is not None and record.action == COPIED]
@@ -47,12 +69,13 @@ class Learner:
 
 
 def read_learner(user_id: str) -> Learner:
-    """Everything about one learner that a decision may need. Four reads, of nobody else's rows."""
+    """Everything about one learner that a decision may need. Five reads, of nobody else's rows."""
     store = get_store()
     enrolments = store.enrolments(user_id)
     rows = store.all_rows(user_id)
+    aggs = store.aggs([one.key for one in enrolments if one.active])
     batches = catalogue.batches(sorted({one.context_id for one in enrolments} | {row.key.context_id for row in rows}))
-    return Learner(rows, enrolments, store.provenance(user_id), batches)
+    return Learner(rows, enrolments, store.provenance(user_id), aggs, batches)
 
 
 def carry(user_id: str, now: datetime, *, trigger: str = "", dry_run: bool = False) -> list[Decision]:
@@ -87,7 +110,7 @@ def decisions(learner: Learner, mode: keys.Mode, now: datetime, rules: RuleSet |
 
 def decide_one(learner: Learner, mode: keys.Mode, key: RowKey, now: datetime) -> Decision | None:
     """The decision about one content of one enrolment, candidates or none; None where nobody is enrolled."""
-    enrolment = next((one for one in learner.enrolments if one.key == key.context), None)
+    enrolment = learner.enrolled.get(key.context)
     if enrolment is None:
         return None
     chosen = _policy(mode, learner, enrolment)
@@ -109,12 +132,10 @@ def _decision(
     batch = learner.batches.get(enrolment.context_id)
     target = Target(enrolment, batch, ended=batch is not None and status_on(batch, today) is BatchStatus.ENDED)
     key = RowKey(*enrolment.key, content)
-    own = next((row for row in learner.rows if row.key == key), None)
-    enrolled = {one.key: one for one in learner.enrolments}
     candidates = [
-        Candidate(row, enrolled.get(row.key.context), learner.batches.get(row.key.context_id)) for row in found
+        Candidate(row, learner.enrolled.get(row.key.context), learner.batches.get(row.key.context_id)) for row in found
     ]
-    return deciding.decide(chosen, target, content, own, candidates, learner.undone)
+    return deciding.decide(chosen, target, content, learner.at(key), candidates, learner.undone)
 
 
 def _policy(mode: keys.Mode, learner: Learner, enrolment: Enrolment) -> Policy:
@@ -242,3 +263,24 @@ def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
         raise Conflict(f"{key.content_id} was written just now; try again")
     logger.info("carry taken back", extra={"collection_id": key.collection_id, "record": record_id})
     return key
+
+
+def uncover(places: Iterable[RowKey], now: datetime) -> None:
+    """Before a write of one learner: leaves of a carried completion that this mode hides only what is his own.
+
+    A write meets the row as it is shown, or it would be answered as a revisit of what nobody sees. The record stays as
+    it is: under a mode that copies the completion comes again. Cost: nothing where the mode copies or never changed.
+    """
+    chosen, asked = instance.current(), sorted(set(places))
+    if chosen.mode.copies or not chosen.was_changed or not asked:
+        return
+    store = get_store()
+    hidden = [row for row in store.rows(asked) if row.origin is not None]
+    if not hidden:
+        return
+    records = {record.id: record for record in store.provenance(asked[0].user_id)}
+    with statusmap.writing([asked[0].user_id]) as written:
+        for row in hidden:
+            if row.origin in records:
+                store.take_back(TakenBack(records[row.origin], row.key, keys.own_part(row), row.version), now)
+        written.forget()

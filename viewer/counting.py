@@ -28,13 +28,22 @@ def counted(sources: Sources, tree: Tree) -> Sources:
 
 
 def shown(sources: Sources) -> Sources:
-    """`sources` without what this mode hides. One more read where something was carried and is hidden."""
+    """`sources` without what this mode hides. One more read where the mode was changed and attempts are there."""
     rows = keys.visible(instance.current().mode, sources.rows)
-    if list(sources.rows) == rows:
+    attempts = own_attempts(sources.attempts)
+    hides = list(sources.rows) != rows
+    if not hides and len(attempts) == len(sources.attempts):
         return sources
-    carried = _carried_attempts(get_store().provenance(sources.key.user_id))
-    attempts = [one for one in sources.attempts if (one.key, one.attempt_id) not in carried]
-    return replace(sources, rows=rows, attempts=attempts, hides=True)
+    return replace(sources, rows=rows, attempts=attempts, hides=hides)
+
+
+def own_attempts(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    """One learner's attempts without those that a carry brought, where this mode hides what was carried."""
+    chosen = instance.current()
+    if chosen.mode.copies or not chosen.was_changed or not attempts:
+        return attempts
+    carried = _carried_attempts(get_store().provenance(attempts[0].key.user_id))
+    return [one for one in attempts if (one.key, one.attempt_id) not in carried]
 
 
 def leaves_of(collection_id: str) -> tuple[str, ...]:

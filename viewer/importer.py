@@ -16,6 +16,7 @@ import msgspec
 from common import timestamps
 from common.errors import FieldError, InvalidField, MissingField
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Question, RowKey, Status
+from modes import instance, keys
 from viewer import merging, statusmap
 from viewer.import_columns import ACTIVITY_AGG, ATTEMPT, CONSUMPTION, ENROLMENT, Layout, read_columns
 from viewer.lifecycle import PROGRESS_BEFORE_END, progress_of
@@ -81,7 +82,9 @@ def _context_key(values: Mapping[str, Any]) -> ContextKey:
 
 
 def _row_key(values: Mapping[str, Any]) -> RowKey:
-    return RowKey(*_context_key(values), values["content_id"])
+    """The row in which this instance's mode keeps what was done there."""
+    told = RowKey(*_context_key(values), values["content_id"])
+    return keys.write_key(instance.current().mode, keys.viewed(told))
 
 
 def _consumption(values: Mapping[str, Any], now: datetime) -> Consumption | Skipped:

@@ -30,16 +30,20 @@ def hindrance(mode: Mode) -> str | None:
 
 
 def flip(mode: Mode, rules: RuleSet | None, by: str, now: datetime) -> ModeChange | None:
-    """Changes mode and rules, and returns when every process goes by them; None where nothing changed.
+    """Changes mode and rules, and returns when every process goes by them; None where they are those already.
 
-    Raises Conflict where something stands in the way.
+    The status map is closed in any case: whoever did this before may have been killed before he came to it. Raises
+    Conflict where something stands in the way, also where a learner wrote while it was changed; then it is as before.
     """
     if told := hindrance(mode):
         raise Conflict(told)
+    before = instance.current().mode
     change = switching.switch(mode, rules, by, now)
-    if change is not None:
-        statusmap.close(now)  # it shows rows as the mode before did
-        time.sleep(instance.MAX_AGE_SECONDS)
+    statusmap.close(now)  # it shows rows as the mode before did
+    time.sleep(instance.MAX_AGE_SECONDS)
+    if not keys.same_rows(before, mode) and get_store().learners_after(None, 1):
+        switching.switch(before, None, by, now, note="undone: a learner wrote meanwhile")
+        raise Conflict("A learner wrote while the mode was changed; it is as before")
     return change
 
 

@@ -9,7 +9,7 @@ from common.identity import Caller
 from common.ids import check_id
 from common.rows import ContextKey, RowKey, Status
 from modes import instance, keys
-from viewer import aggregator, counting, events, statusmap, tasks
+from viewer import aggregator, carrying, counting, events, statusmap, tasks
 from viewer.inputs import MAX_CONTENTS, ReadInput, StartInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
 from viewer.store import get_store
@@ -29,6 +29,7 @@ def record(
     if msgid and event.timespent:
         identity = events.call_identity(msgid, fields, now)
         event = replace(event, identity=identity, repeats_since=now - events.REPEAT_WINDOW)
+    carrying.uncover([key], now)
     with statusmap.writing([key.user_id]) as written:
         applied = get_store().apply(key, event)
         written.show([(key, applied)])
@@ -83,11 +84,12 @@ def _best_context(scope: keys.ReadScope, now: datetime) -> keys.ReadScope:
     aggregator.fold_pending(contexts, now)
     aggs = store.aggs(contexts)
     contents = {key.content_id for key in scope.keys} if scope.keys is not None else None
+    progress = {key: sum(row.progress for row in store.sources(key).rows) for key in aggs}  # updates mark nothing
 
-    def done(key: ContextKey) -> tuple[int, int]:
+    def done(key: ContextKey) -> tuple[int, int, int]:
         statuses = aggs[key].content_status
         told = [statuses[content] for content in statuses if contents is None or content in contents]
-        return sum(status == Status.COMPLETED for status in told), len(told)
+        return sum(status == Status.COMPLETED for status in told), len(told), progress[key]
 
     best = max(sorted(aggs), key=done, default=asked)
     return keys.ReadScope(

@@ -14,7 +14,7 @@ from common.errors import EventConflict, InvalidField, TooMany, ViewerError
 from common.identity import Caller
 from common.rows import AppliedEvent, Attempt, RowKey
 from common.wire import read_fields, to_input
-from viewer import assessing, assessments, events, services, statusmap, tasks
+from viewer import assessing, assessments, carrying, events, services, statusmap, tasks
 from viewer.inputs import MAX_EVENTS, EventHead, SubmitInput, SyncInput
 from viewer.lifecycle import MAX_APPLIED, Outcome, Verb, ViewEvent
 from viewer.store import Applied, get_store
@@ -59,6 +59,7 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
     items.sort(key=lambda item: (item.ts, RANK[item.kind], item.place))
     user_id = learner.acts_for(None)
     items = _without_conflicts(items, results, given.events)
+    carrying.uncover([item.key for item in items], now)
     with statusmap.writing([user_id]) as written:
         kept = _kept(items, now)
         applied = _applied(user_id, items)

@@ -348,3 +348,79 @@ def test_an_explanation_of_no_enrolment_is_refused_as_its_reading_is(
     answer = summary_explained(school, **fields)
     assert answer.status_code == status
     assert answer.json()["id"] == "api.summary.explain"
+
+
+# --- found by review --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_over_a_hidden_copy_is_shown_and_kept(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    assert school.read(SINGLE, BATCH)["status"] == 2
+    school.set_mode("strict")
+    try:
+        school.ask("/v1/view/start", **place(SINGLE, BATCH))
+        school.ask("/v1/view/update", **place(SINGLE, BATCH), progressDetails={"progress": 60}, timespent=30)
+        item = school.read(SINGLE, BATCH)
+        assert (item["status"], item["progress"], item["timespent"], item["origin"]) == (1, 60, 30, None)
+    finally:
+        school.set_mode("copy_content")
+    item = school.read(SINGLE, BATCH)
+    assert (item["status"], item["timespent"]) == (2, 30), "and under a mode that copies it is carried again"
+
+
+def test_a_sync_over_a_hidden_copy_is_shown_too(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    school.read(SINGLE, BATCH)
+    school.set_mode("strict")
+    try:
+        event = {"id": "e-1", "type": "start", "ts": 1_700_000_000_000, **place(SINGLE, BATCH)}
+        done = school.ask("/v1/view/sync", events=[event])
+        assert [one["status"] for one in done["results"]] == ["applied"]
+        assert school.read(SINGLE, BATCH)["status"] == 1
+    finally:
+        school.set_mode("copy_content")
+
+
+def test_the_attempts_of_a_hidden_copy_are_hidden_however_they_are_asked_for(school: School) -> None:
+    answered = {"eid": "ASSESS", "ets": 1_700_000_000_000, "edata": {"item": {"id": "q1", "maxscore": 2}, "score": 2}}
+    school.ask("/v1/assessment/submit", contentId=SINGLE, attemptId="try-1", assessments=[answered])
+    school.enrol(BATCH)
+    school.read(SINGLE, BATCH)
+    school.set_mode("strict")
+    try:
+        for fields in (place(SINGLE, BATCH), {"collectionId": MATHS, "contextId": BATCH}):
+            found = school.ask("/v1/assessment/read", **fields)
+            assert found["assessments"] == []
+            assert [one["attempts"] for one in found["contents"]] in ([0], [])
+        assert school.ask("/v1/assessment/read", **place(SINGLE))["count"] == 1
+    finally:
+        school.set_mode("copy_content")
+
+
+def test_a_completion_in_a_collection_nobody_knows_is_carried(school: School) -> None:
+    school.enrol(BATCH)
+    school.ask("/v1/view/end", force=True, contentId=SINGLE, collectionId="unknown-course", contextId="b")
+    assert school.read(SINGLE, BATCH)["status"] == 2
+
+
+def test_the_best_context_of_a_collection_is_the_one_with_the_most_progress(school: School) -> None:
+    for context in ("aa", "bb"):
+        fields = {"collectionId": MATHS, "contextId": context, "contentId": SINGLE}
+        school.ask("/v1/view/start", **fields)
+        if context == "bb":
+            school.ask("/v1/view/update", **fields, progressDetails={"progress": 70})
+    (item,) = school.ask("/v1/view/read", collectionId=MATHS, contentId=SINGLE)["contents"]
+    assert (item["contextId"], item["progress"]) == ("bb", 70)
+
+
+def test_an_imported_completion_is_the_learners_own(school: School) -> None:
+    school.enrol(BATCH)
+    school.complete(SINGLE)
+    where = {"userid": school.user, "courseid": MATHS, "batchid": OTHER}
+    line = {"table": "user_enrolments", **where, "active": True, "contentstatus": {SINGLE: 2}}
+    done = school.server.manage("import_progress", "-", stdin=json.dumps(line))
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert school.explain(SINGLE, OTHER)["decision"]["refusal"] == "own_completion"
+    assert school.read(SINGLE, OTHER)["origin"] is None

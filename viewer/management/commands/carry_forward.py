@@ -35,7 +35,7 @@ class Command(BaseCommand):
             self._undo(options["user"], options["undo"], dry_run=options["dry_run"])
             return
         if not instance.current().mode.copies:
-            raise CommandError(f"The mode is {instance.current().mode}, which carries nothing")
+            self.stdout.write(f"The mode is {instance.current().mode}, which carries nothing: only adding up anew")
         user_ids = [plain_user_id(options["user"])] if options["user"] else mode_change.everybody(options["after"])
         learners = carried = 0
         try:

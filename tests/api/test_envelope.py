@@ -266,3 +266,21 @@ def test_query_of_a_post_is_ignored(server: Server, learner: Learner) -> None:
     user = learner()
     server.result(START + "?format=xml&contentId=other&userId=somebody", place(user))
     assert view(server, place(user))["status"] == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", START, {"content-type": "text/plain; charset*=nope''a%20b"}),
+        ("GET", "/v1/summary/list/somebody?limit=1", {"content-type": "text/plain; charset=punycode"}),
+        ("GET", "/v1/view/explain?" + "&".join(f"a{number}=1" for number in range(1001)), {}),
+        ("GET", "/v1/summary/list/somebody?" + "&".join(f"a{number}=1" for number in range(1001)), {}),
+    ],
+    ids=["an unknown charset", "a charset that decodes nothing", "too many parameters", "of the list too"],
+)
+def test_what_nobody_can_read_is_400_in_the_envelope(
+    server: Server, method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = server.client.request(method, path, headers=headers, content=b"{}" if method == "POST" else None)
+    refusal(answer, 400, "ERR_INVALID_REQUEST")
+    _assert_envelope(answer)

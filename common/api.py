@@ -24,11 +24,15 @@ Result = Mapping[str, Any]
 
 
 class Call:
-    """What came over HTTP, and who sent it. Raises Unauthorized and ForbiddenOrigin when it is made."""
+    """What came over HTTP, and who sent it."""
 
     def __init__(self, http: HttpRequest) -> None:
         self.http = http
-        self.caller: Caller = caller_of(http)
+
+    @cached_property
+    def caller(self) -> Caller:
+        """Who calls. Raises Unauthorized and ForbiddenOrigin."""
+        return caller_of(self.http)
 
     @cached_property
     def body(self) -> Any:
@@ -70,9 +74,9 @@ class ApiViewSet(ViewSet):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """The action's result, or its error, in the envelope. Never raises."""
-        call: Call | None = None
+        call = Call(request)
         try:
-            call = Call(request)
+            _ = call.caller  # refused before anything else is looked at
             return self._answer(call, self._handler(request)(call, *args, **kwargs))
         except Exception as error:  # noqa: BLE001 - the one border: whatever it is becomes an answer
             return self._refusal(request, call, error)
@@ -86,12 +90,12 @@ class ApiViewSet(ViewSet):
             raise MethodNotAllowed(f'Method "{request.method}" not allowed.')
         return handler
 
-    def _answer(self, call: Call | None, result: Result, error: ViewerError | None = None) -> HttpResponse:
+    def _answer(self, call: Call, result: Result, error: ViewerError | None = None) -> HttpResponse:
         whole = envelope(api_id=self.api_id, msgid=_message_id(call), result=result, error=error)
         body = encode(as_legacy(whole, error) if error and self.legacy_errors else whole)
         return HttpResponse(body, status=error.http_status if error else 200, content_type="application/json")
 
-    def _refusal(self, request: HttpRequest, call: Call | None, error: Exception) -> HttpResponse:
+    def _refusal(self, request: HttpRequest, call: Call, error: Exception) -> HttpResponse:
         """The foreseen in its own words; what nobody foresaw is logged and told without detail."""
         known = as_viewer_error(error)
         if known is None or known.http_status >= 500:
@@ -111,9 +115,12 @@ class ApiViewSet(ViewSet):
         return self.api_ids[name] if name else next(iter(self.api_ids.values()), "api.request")
 
 
-def _message_id(call: Call | None) -> str | None:
-    """As `Call.message_id`; None for a body that cannot be read: that has been told already."""
+def _message_id(call: Call) -> str | None:
+    """As `Call.message_id`; None for a body that cannot be read: that has been told already.
+
+    It also reads a body nobody looked at: a connection with an unread one is of no more use to its client.
+    """
     try:
-        return call.message_id if call else None
+        return call.message_id
     except (ViewerError, OSError):
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from common.errors import EventConflict, InvalidField, TooMany, ViewerError
+from common.errors import EventConflict, InvalidField, TooMany, Unavailable, ViewerError
 from common.identity import Caller
 from common.rows import AppliedEvent, Attempt, RowKey
 from common.wire import read_fields, to_input
@@ -54,6 +54,8 @@ def sync(caller: Caller, given: SyncInput, now: datetime) -> dict[str, Any]:
     for place, event in enumerate(given.events):
         try:
             items.append(_item(learner, place, event, now, reread))
+        except Unavailable:
+            raise  # it says nothing about the event
         except ViewerError as error:
             results[place] = _rejected(event, error)
     items.sort(key=lambda item: (item.ts, RANK[item.kind], item.place))

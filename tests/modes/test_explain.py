@@ -4,6 +4,7 @@ import json
 import random
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -424,3 +425,26 @@ def test_an_imported_completion_is_the_learners_own(school: School) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert school.explain(SINGLE, OTHER)["decision"]["refusal"] == "own_completion"
     assert school.read(SINGLE, OTHER)["origin"] is None
+
+
+def test_enrolling_while_completing_carries_everything_whoever_is_first(school: School) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(school.complete, content) for content in LEAVES]
+        waiting += [pool.submit(school.enrol, context) for context in (BATCH, OTHER)]
+        for one in waiting:
+            one.result()
+    for context in (BATCH, OTHER):
+        found = [school.read(content, context) for content in LEAVES]
+        assert [one["status"] for one in found] == [2, 2, 2]
+        assert all(one["origin"] for one in found)
+    assert numbers(school) == {BATCH: (2, 3, 100), OTHER: (2, 3, 100)}
+
+
+def test_a_completion_here_and_one_elsewhere_at_once_leave_the_own_one(school: School) -> None:
+    school.enrol(BATCH)
+    with ThreadPoolExecutor(6) as pool:
+        waiting = [pool.submit(school.complete, content, context) for content in LEAVES for context in (None, BATCH)]
+        for one in waiting:
+            one.result()
+    found = [school.read(content, BATCH) for content in LEAVES]
+    assert [(one["status"], one["origin"]) for one in found] == [(2, None)] * 3

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -39,5 +40,5 @@ def test_a_sync_without_a_database_is_503_and_never_a_rejected_event(tmp_path: P
                 assert answer.status_code == 503, answer.text
         finally:
             allow(name, connections=True)
-        results = server.result("/v1/view/sync", body)["results"]
+        results: Any = server.result("/v1/view/sync", body)["results"]
         assert [one["status"] for one in results] == ["duplicate"]

@@ -110,9 +110,9 @@ class ApiViewSet(ViewSet):
 
     @property
     def api_id(self) -> str:
-        """The envelope's `id` for the running action, or for the first one where no action matched."""
-        name = self.action_map.get(str(self.request.method).lower())
-        return self.api_ids[name] if name else next(iter(self.api_ids.values()), "api.request")
+        """The envelope's `id` for the running action, or for the route's first one where no action matched."""
+        method = str(self.request.method).lower()
+        return self.api_ids[self.action_map.get(method) or next(iter(self.action_map.values()))]
 
 
 def _message_id(call: Call) -> str | None:

@@ -1,0 +1,109 @@
+"""kill -9 of everything while completions are carried: each acknowledged one is carried, once, and told as it is."""
+
+import json
+import os
+import random
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import servers
+from tests.settings import POSTGRES_URL
+
+MATHS, BATCH = "class-1-maths", "batch-1"
+LEAVES = [f"{size}-digit-addition" for size in ("single", "double", "triple")]
+RULES = {"rules": [{"type": "always"}]}
+WRITERS, ROUNDS, ENOUGH = 4, 2, 40  # ENOUGH: learners who began before each kill
+Learner = Callable[..., str]
+
+
+class Writers:
+    """Threads that enrol one learner after another and complete contents elsewhere, until the service dies."""
+
+    def __init__(self, url: str, learner: Learner) -> None:
+        self.url, self.learner = url, learner
+        self.acknowledged: dict[str, set[str]] = {}
+        self.enough = threading.Event()
+        self._threads = [threading.Thread(target=self._work) for _ in range(WRITERS)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(30)
+
+    def _work(self) -> None:
+        with httpx.Client(base_url=self.url, timeout=10) as client:
+            while True:
+                user = self.learner()
+                place = {"userId": user, "collectionId": MATHS, "contextId": BATCH}
+                calls: list[tuple[str, dict[str, Any], str]] = [("/v1/course/enroll", place, "")]
+                calls += [("/v1/view/end", {"userId": user, "contentId": leaf, "force": True}, leaf) for leaf in LEAVES]
+                random.shuffle(calls)
+                for path, fields, told in calls:
+                    try:
+                        answer = client.post(path, json={"request": fields})
+                    except httpx.TransportError:
+                        return
+                    assert answer.status_code == 200, answer.text
+                    self.acknowledged.setdefault(user, set()).add(told)
+                if len(self.acknowledged) > ENOUGH:
+                    self.enough.set()
+
+
+def is_whole(server: servers.Server, user: str, acknowledged: set[str]) -> None:
+    """What was acknowledged of this learner is carried, and every answer about it says the same."""
+    place = {"userId": user, "collectionId": MATHS, "contextId": BATCH}
+    contents: Any = server.result("/v1/view/read", place)["contents"]
+    carried = {item["contentId"]: item["origin"] for item in contents if item["status"] == 2}
+    if "" not in acknowledged:
+        return  # nobody knows whether he is enrolled
+    assert acknowledged - {""} <= set(carried)
+    assert all(carried.values())
+    record: Any = server.result("/v1/summary/read", place)
+    assert (record["progress"], record["status"]) == (len(carried), 2 if len(carried) == 3 else 1 if carried else 0)
+    for content, origin in carried.items():
+        told = server.client.get(f"{server.url}/v1/view/explain", params={**place, "contentId": content}).json()
+        assert told["result"]["carried"]["id"] == origin
+
+
+@pytest.mark.parametrize("tier", ["sqlite", "postgres", "cluster"])
+def test_every_acknowledged_completion_is_carried_whatever_was_killed(
+    tier: str, tmp_path: Path, learner: Learner
+) -> None:
+    name = f"viewer_carry_{os.getpid()}"
+    with ExitStack() as stack:
+        settings: dict[str, str] = {}
+        if tier != "sqlite":
+            settings = servers.ONE_SERVER if tier == "postgres" else servers.cluster(name)
+            stack.callback(servers.forget, settings)
+            url = stack.enter_context(servers.postgres_database(POSTGRES_URL, f"{name}_{tier}"))
+            settings = {**settings, "DATABASE_URL": url}
+        prepared = False
+        for _ in range(ROUNDS):
+            server = servers.start(tmp_path, **settings)
+            stack.callback(server.kill)
+            if not prepared:
+                prepared = True
+                done = server.manage("set_mode", "copy_content", "--yes", "--rules", "-", stdin=json.dumps(RULES))
+                assert done.returncode == 0, done.stderr
+                sample = str(servers.ROOT / "catalogue" / "sample" / "catalogue.json")
+                assert server.manage("load_catalogue", sample).returncode == 0
+            writers = Writers(server.url, learner)
+            writers.start()
+            assert writers.enough.wait(60)
+            threading.Event().wait(random.random() * 0.05)  # so that the kill falls anywhere in a write
+            server.kill()
+            writers.join()
+            server = servers.start(tmp_path, **settings)
+            stack.callback(server.kill)
+            for user, acknowledged in writers.acknowledged.items():
+                is_whole(server, user, acknowledged)
+            assert server.stop() == 0

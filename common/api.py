@@ -6,7 +6,6 @@ throttles anew for every request, which costs more than everything a view does h
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, ClassVar
 
 import msgspec
@@ -20,27 +19,36 @@ from common.identity import Caller, caller_of
 
 logger = logging.getLogger("viewer.api")
 MAX_MSGID_LENGTH = 256
+_UNREAD = object()
 Result = Mapping[str, Any]
 
 
 class Call:
     """What came over HTTP, and who sent it."""
 
+    # No cached_property: until Python 3.12 it computes under one lock for all calls of the process.
+
     def __init__(self, http: HttpRequest) -> None:
         self.http = http
+        self._caller: Caller | None = None
+        self._body: Any = _UNREAD
 
-    @cached_property
+    @property
     def caller(self) -> Caller:
         """Who calls. Raises Unauthorized and ForbiddenOrigin."""
-        return caller_of(self.http)
+        if self._caller is None:
+            self._caller = caller_of(self.http)
+        return self._caller
 
-    @cached_property
+    @property
     def body(self) -> Any:
         """The body as JSON whatever its Content-Type says: a plain `curl -d` should just work. {} for none.
 
         Raises TooLarge and InvalidRequest.
         """
-        return decoded(read_body(self.http))
+        if self._body is _UNREAD:
+            self._body = decoded(read_body(self.http))
+        return self._body
 
     @property
     def message_id(self) -> str | None:

@@ -38,8 +38,6 @@ NAMES = {
     "assessmenttimestamp": "assessmentTs",
     "limit": "limit",
     "offset": "offset",
-    "mode": "mode",
-    "rules": "rules",
 }
 _IDS = frozenset({"userId", "collectionId", "contextId"})
 _ABSENT: tuple[object, ...] = (None, "")

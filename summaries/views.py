@@ -100,7 +100,9 @@ class SummaryViewSet(ApiViewSet):
     @described("summary.whatif", WhatIfInput, WHAT_IF, errors=(400, 401, 403))
     def whatif(self, call: Call) -> Result:
         """What each enrolment's progress would be under another mode or other rules. Changes nothing."""
-        return whatif.what_if(call.caller, to_input(body_fields(call.body), WhatIfInput), timestamps.now())
+        fields = body_fields(call.body)
+        own = {name: value for name, value in call.body["request"].items() if name in {"mode", "rules"}}
+        return whatif.what_if(call.caller, to_input({**fields, **own}, WhatIfInput), timestamps.now())
 
     @described("view.agg", SummaryInput, READ, errors=(400, 401, 403, 404))
     def aggregate(self, call: Call) -> Result:

@@ -14,7 +14,7 @@ from modes import instance, keys
 from modes.keys import Mode
 from modes.rules import RuleError, RuleSet, parse
 from summaries.inputs import WhatIfInput
-from viewer import aggregator, carrying, progress
+from viewer import aggregator, carrying, counting, progress
 from viewer.merging import merge_consumption
 from viewer.store import get_store
 
@@ -66,9 +66,13 @@ def _then(enrolment: Enrolment, mode: Mode, rows: Mapping[RowKey, Consumption], 
     sources = get_store().sources(enrolment.key)
     hierarchy = catalogue.hierarchy(enrolment.collection_id)
     places = keys.counted(mode, enrolment.key, hierarchy.leaves if hierarchy else ())
-    counting = _rows_under(mode, rows.values(), set(places))
-    hides = len(keys.visible(mode, sources.rows)) < len(sources.rows)
-    then = replace(sources, rows=counting, hierarchy=hierarchy, enrolment=enrolment, hides=hides)
+    rows_then = _rows_under(mode, rows.values(), set(places))
+    since = counting.hidden_since(sources.rows, keys.visible(mode, sources.rows))
+    elsewhere = [key for key in places if key != enrolment.key]
+    kept = {content: told for agg in get_store().aggs(elsewhere).values() for content, told in agg.kept.items()}
+    then = replace(
+        sources, rows=rows_then, hierarchy=hierarchy, enrolment=enrolment, kept_elsewhere=kept, lost_since=since
+    )
     return progress.fold(then, now).enrolment or enrolment
 
 

@@ -10,7 +10,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import TypeVar
@@ -180,9 +180,9 @@ def _serve_together(marks: Sequence[StaleMark], now: datetime) -> dict[StaleMark
     return served
 
 
-def _fold(sources: progress.Sources, now: datetime, *, undone: bool = False) -> Fold:
+def _fold(sources: progress.Sources, now: datetime) -> Fold:
     """What these sources add up to, with the events of a completion."""
-    folded = progress.fold(sources, now, reopen=settings.VIEWER_REOPEN_ON_REPUBLISH, undone=undone)
+    folded = progress.fold(sources, now, reopen=settings.VIEWER_REOPEN_ON_REPUBLISH)
     events = outbox.completion_events(folded.enrolment, now) if folded.completed and folded.enrolment else []
     return Fold(sources, folded, events)
 
@@ -210,7 +210,8 @@ def fold_pending(wanted: Iterable[ContextKey], now: datetime) -> None:
             return
         if mode.ignores_context:
             # What was viewed is counted wherever it is kept: its own marks, of which there may be any number, can wait.
-            for key in sorted(asked)[:INLINE_LIMIT]:
+            enrolled = {enrolment.key for enrolment in get_store().enrolments(user_id)}
+            for key in sorted(asked & (enrolled | awaited))[:INLINE_LIMIT]:
                 _alone(partial(fold_context, key, now), None, collection_id=key.collection_id)
             return
         _serve_each(sorted(due, key=lambda mark: mark.marked_at)[:INLINE_LIMIT], now)
@@ -283,17 +284,17 @@ def _settled(mark: StaleMark, tally: Tally, now: datetime) -> Tally:
     return tally
 
 
-def fold_context(key: ContextKey, now: datetime, *, undone: bool = False) -> Tally:
+def fold_context(key: ContextKey, now: datetime, *, lost_since: datetime | None = None) -> Tally:
     """Adds up one context and saves it, where anything changed.
 
-    undone: something was taken back, so that an enrolment that is no longer complete is in progress again.
+    lost_since: as in `progress.Sources`, for acts that take something back.
     """
     store = get_store()
     tally = Tally(folded=1)
     for _ in range(MAX_TRIES):
         # Fresh: what this fold clears may be the very mark that a new tree has caused.
         sources = counting.counted(store.sources(key), partial(catalogue.hierarchy, fresh=True))
-        fold = _fold(sources, now, undone=undone)
+        fold = _fold(sources if lost_since is None else replace(sources, lost_since=lost_since), now)
         tally.waiting = int(sources.hierarchy is None and not sources.organic)
         if _says_the_same(fold):
             return tally

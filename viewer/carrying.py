@@ -154,7 +154,8 @@ def _write(learner: Learner, wanted: Sequence[Decision], now: datetime, trigger:
     for attempt in get_store().attempts([*sources, *(decision.key for decision in wanted)]):
         attempts[attempt.key].append(attempt)
     stored = {row.key: row for row in learner.rows}
-    carries = [_carry(one, stored.get(one.key), attempts, now, trigger) for one in wanted]
+    brought = {record.id: set(record.facts.get("attempts", ())) for record in learner.records if not record.undone_at}
+    carries = [_carry(one, stored.get(one.key), attempts, brought, now, trigger) for one in wanted]
     with statusmap.writing([wanted[0].key.user_id]) as written:
         done = get_store().carry(carries, now)
         written.forget()
@@ -167,19 +168,22 @@ def _carry(
     decision: Decision,
     own: Consumption | None,
     attempts: Mapping[RowKey, Sequence[Attempt]],
+    brought: Mapping[str, set[str]],
     now: datetime,
     trigger: str,
 ) -> Carry:
+    """brought: record -> the attempts it brought before: they came along, and are not the learner's own here."""
     taken = decision.taken
     assert taken is not None
     source = taken.candidate
-    here = {one.attempt_id for one in attempts.get(decision.key, ())}
+    own_id = record_id(decision.key, source.row.key)
+    here = {one.attempt_id for one in attempts.get(decision.key, ())} - brought.get(own_id, set())
     following = tuple(
         replace(one, key=decision.key) for one in attempts.get(source.row.key, ()) if one.attempt_id not in here
     )
     record = Provenance(
         user_id=decision.key.user_id,
-        id=record_id(decision.key, source.row.key),
+        id=own_id,
         action=COPIED,
         state="done",
         recorded_at=now,
@@ -237,12 +241,12 @@ def _facts(decision: Decision, attempts: Sequence[Attempt], trigger: str) -> dic
 # --- taking back -----------------------------------------------------------------------------------------------------
 
 
-def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
+def undo(user_id: str, record_id: str, now: datetime) -> Provenance:
     """Takes one carry back, for good: its place is as the learner left it, and no later run carries there again.
 
-    The place. Doing it again changes nothing. The context is marked; whoever calls this folds it as `undone`, because
-    a completion stays through everything else. Raises NotFound for no such record, and Conflict where the learner has
-    made the completion his own meanwhile.
+    Its record. Doing it again changes nothing. The context is marked; whoever calls this folds it as having lost
+    something, because a completion stays through everything else. Raises NotFound for no such record, and Conflict
+    where the learner has made the completion his own meanwhile.
     """
     store = get_store()
     record = next((one for one in store.provenance(user_id) if one.id == record_id and one.action == COPIED), None)
@@ -250,7 +254,7 @@ def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
         raise NotFound(f"{user_id} has no carry {record_id}")
     key = RowKey(user_id, *record.facts["target"])
     if record.undone_at is not None:
-        return key
+        return record
     row = next(iter(store.rows([key])), None)
     if row is None or row.origin != record_id:
         raise Conflict(f"{key.content_id} is no longer as carry {record_id} left it")
@@ -262,7 +266,7 @@ def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
     if not done:
         raise Conflict(f"{key.content_id} was written just now; try again")
     logger.info("carry taken back", extra={"collection_id": key.collection_id, "record": record_id})
-    return key
+    return undone
 
 
 def uncover(places: Iterable[RowKey], now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from catalogue import api as catalogue
@@ -31,10 +32,15 @@ def shown(sources: Sources) -> Sources:
     """`sources` without what this mode hides. One more read where the mode was changed and attempts are there."""
     rows = keys.visible(instance.current().mode, sources.rows)
     attempts = own_attempts(sources.attempts)
-    hides = list(sources.rows) != rows
-    if not hides and len(attempts) == len(sources.attempts):
+    if list(sources.rows) == rows and len(attempts) == len(sources.attempts):
         return sources
-    return replace(sources, rows=rows, attempts=attempts, hides=hides)
+    return replace(sources, rows=rows, attempts=attempts, lost_since=hidden_since(sources.rows, rows))
+
+
+def hidden_since(rows: Sequence[Consumption], seen: Sequence[Consumption]) -> datetime | None:
+    """When the first of what is not shown of these rows was carried; None where all is."""
+    shown_as = {row.key: row for row in seen}
+    return min((row.last_updated_time for row in rows if shown_as.get(row.key) != row), default=None)
 
 
 def own_attempts(attempts: Sequence[Attempt]) -> Sequence[Attempt]:

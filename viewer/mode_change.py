@@ -6,7 +6,7 @@ from datetime import datetime
 
 from common.errors import Conflict
 from common.rows import RowKey
-from modes import instance, keys, switching
+from modes import instance, keys, policy, switching
 from modes.carry import Decision
 from modes.keys import Mode
 from modes.models import ModeChange
@@ -37,12 +37,12 @@ def flip(mode: Mode, rules: RuleSet | None, by: str, now: datetime) -> ModeChang
     """
     if told := hindrance(mode):
         raise Conflict(told)
-    before = instance.current().mode
+    rules_before = policy.policy_for(None, "").rules
     change = switching.switch(mode, rules, by, now)
     statusmap.close(now)  # it shows rows as the mode before did
     time.sleep(instance.MAX_AGE_SECONDS)
-    if not keys.same_rows(before, mode) and get_store().learners_after(None, 1):
-        switching.switch(before, None, by, now, note="undone: a learner wrote meanwhile")
+    if change is not None and not keys.same_rows(Mode(change.from_mode), mode) and get_store().learners_after(None, 1):
+        switching.switch(Mode(change.from_mode), rules_before, by, now, note="undone: a learner wrote meanwhile")
         raise Conflict("A learner wrote while the mode was changed; it is as before")
     return change
 
@@ -63,10 +63,13 @@ def follow(user_ids: Iterable[str], now: datetime, *, dry_run: bool = False) -> 
 def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
     """Takes one carry back and adds its context up anew, so that nothing shows it any more; its place.
 
-    Raises NotFound and Conflict as `carrying.undo`.
+    Again it does only what a killed one left. Raises NotFound and Conflict as `carrying.undo`.
     """
-    key = carrying.undo(user_id, record_id, now)
-    aggregator.fold_context(key.context, now, undone=True)
+    record = carrying.undo(user_id, record_id, now)
+    key = RowKey(user_id, *record.facts["target"])
+    enrolment, undone_at = get_store().enrolment(key.context), record.undone_at or now
+    if enrolment is None or enrolment.updated_at is None or enrolment.updated_at <= undone_at:
+        aggregator.fold_context(key.context, now, lost_since=record.recorded_at)
     return key
 
 

@@ -36,8 +36,8 @@ class Sources:
 
     agg: the stored aggregate, a blank one of version 0 where there is none; only its version, its stamps and what it
     keeps are used. hierarchy: None while the collection's tree is not known. kept_elsewhere: what aggregates of other
-    contexts that count here keep, by content; it is theirs and is not stored here. hides: the mode hides some rows, so
-    that a completion stands on the others alone.
+    contexts that count here keep, by content; it is theirs and is not stored here. lost_since: what was carried
+    here since then is hidden or was taken back, so that a completion that was told later stands on the rest alone.
     """
 
     agg: ActivityAgg
@@ -46,7 +46,7 @@ class Sources:
     enrolment: Enrolment | None = None
     hierarchy: Hierarchy | None = None
     kept_elsewhere: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    hides: bool = False
+    lost_since: datetime | None = None
 
     @property
     def key(self) -> ContextKey:
@@ -101,19 +101,16 @@ class Count:
         return min(100 * self.done // self.total, 99 if self.all_known else 100) if self.total else 0
 
 
-def fold(sources: Sources, now: datetime, *, reopen: bool = False, undone: bool = False) -> Folded:
+def fold(sources: Sources, now: datetime, *, reopen: bool = False) -> Folded:
     """The aggregate and the enrolment that `sources` add up to.
 
     reopen: a completed enrolment whose collection got new contents is in progress again (the instance's setting).
-    undone: something was taken back, so that a completion stands only on what is still there.
     """
     details = content_facts(sources)
     statuses = {content: facts["status"] for content, facts in sorted(details.items()) if facts["status"]}
     count = count_of(sources, details)
     aggregates = _aggregates(details, count)
-    enrolment, completed = _enrolment(
-        sources, count, statuses, details, now, reopen=reopen, undone=undone or sources.hides
-    )
+    enrolment, completed = _enrolment(sources, count, statuses, details, now, reopen=reopen)
     agg = ActivityAgg(
         key=sources.key,
         content_status=statuses,
@@ -327,15 +324,15 @@ def _enrolment(
     now: datetime,
     *,
     reopen: bool,
-    undone: bool,
 ) -> tuple[Enrolment | None, bool]:
     """The enrolment after this fold, and whether this fold completes it."""
     stored = sources.enrolment
     if stored is None or count is None:
         return stored, False
     completes = count.complete and _done_here(sources)
-    sticky = stored.status is Status.COMPLETED and not (undone or (reopen and stored.completed_on is not None))
-    begun = count.touched or (stored.status is not Status.NOT_STARTED and not undone)  # stays so when its leaf goes
+    lost = sources.lost_since is not None and not _completed_before(sources, sources.lost_since)
+    sticky = stored.status is Status.COMPLETED and not (lost or (reopen and stored.completed_on is not None))
+    begun = count.touched or (stored.status is not Status.NOT_STARTED and not lost)  # stays so when its leaf goes
     status = Status.COMPLETED if count.complete or sticky else Status.IN_PROGRESS if begun else Status.NOT_STARTED
     done = status is Status.COMPLETED
     folded = replace(
@@ -343,7 +340,7 @@ def _enrolment(
         status=status,
         progress=count.done,
         completion_percentage=100 if done else count.percentage,
-        completed_on=_completed_on(stored, count) if completes else None if undone else stored.completed_on,
+        completed_on=_completed_on(stored, count) if completes else None if lost and not done else stored.completed_on,
         content_status=statuses,
         **_last_read(stored, details),
     )
@@ -368,6 +365,12 @@ def _done_here(sources: Sources) -> bool:
         if facts.get("by") == ARCHIVE and facts.get("status") == Status.COMPLETED
     }
     return bool(done & counted)
+
+
+def _completed_before(sources: Sources, since: datetime) -> bool:
+    """True where the enrolment was complete without anything that was carried since then."""
+    told = sources.agg.agg_last_updated.get(COMPLETION_TOLD)
+    return _imported_complete(sources) or (told is not None and told < to_epoch_ms(since))
 
 
 def _imported_complete(sources: Sources) -> bool:

@@ -84,7 +84,10 @@ def _best_context(scope: keys.ReadScope, now: datetime) -> keys.ReadScope:
     aggregator.fold_pending(contexts, now)
     aggs = store.aggs(contexts)
     contents = {key.content_id for key in scope.keys} if scope.keys is not None else None
-    progress = {key: sum(row.progress for row in store.sources(key).rows) for key in aggs}  # updates mark nothing
+    progress = {  # from the rows, because updates mark nothing
+        key: sum(row.progress for row in store.sources(key).rows if contents is None or row.key.content_id in contents)
+        for key in aggs
+    }
 
     def done(key: ContextKey) -> tuple[int, int, int]:
         statuses = aggs[key].content_status

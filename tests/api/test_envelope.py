@@ -284,3 +284,11 @@ def test_what_nobody_can_read_is_400_in_the_envelope(
     answer = server.client.request(method, path, headers=headers, content=b"{}" if method == "POST" else None)
     refusal(answer, 400, "ERR_INVALID_REQUEST")
     _assert_envelope(answer)
+
+
+def test_a_client_that_sends_slowly_keeps_nobody_waiting(server: Server, learner: Learner) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(b"POST /v1/view/start HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 20\r\n\r\n{")
+        for _ in range(8):
+            assert server.call(START, place(learner())).status_code == 200

@@ -381,6 +381,18 @@ class TakeBackContract:
         assert not store.take_back(undo_of(carry), at(61))
         assert store.dump(key.user_id) == before
 
+    def test_a_row_of_the_learners_own_that_came_after_is_never_taken_for_the_carried_one(
+        self, store: Store, learner: Learner
+    ) -> None:
+        key = RowKey(learner(), "class-1-maths", "batch-1", "single-digit-addition")
+        carry = carry_of(key)
+        assert carried(store, carry)
+        assert store.take_back(undo_of(carry), at(60))
+        applied(store, key, view(Verb.END, 61, force=True))
+        assert not store.take_back(undo_of(carry), at(62)), "both rows have version 1"
+        (row,) = store.rows([key])
+        assert (row.status, row.origin, row.version) == (Status.COMPLETED, None, 1)
+
     def test_what_was_taken_back_can_be_started_and_carried_again(self, store: Store, learner: Learner) -> None:
         key = key_of(learner())
         carry = carry_of(key, 0, "p-1", "a-1")

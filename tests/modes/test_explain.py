@@ -448,3 +448,18 @@ def test_a_completion_here_and_one_elsewhere_at_once_leave_the_own_one(school: S
             one.result()
     found = [school.read(content, BATCH) for content in LEAVES]
     assert [(one["status"], one["origin"]) for one in found] == [(2, None)] * 3
+
+
+def test_an_undo_that_is_sent_again_takes_nothing_of_what_came_after(school: School) -> None:
+    for content in LEAVES:
+        school.complete(content)
+    school.enrol(BATCH)
+    record = school.read(SINGLE, BATCH)["origin"]
+    assert numbers(school) == {BATCH: (2, 3, 100)}
+    assert school.server.manage("carry_forward", "--user", school.user, "--undo", record).returncode == 0
+    assert numbers(school) == {BATCH: (1, 2, 66)}
+    school.complete(SINGLE, BATCH)
+    before = school.whole()
+    assert numbers(school) == {BATCH: (2, 3, 100)}
+    assert school.server.manage("carry_forward", "--user", school.user, "--undo", record).returncode == 0
+    assert school.whole() == before

@@ -80,8 +80,9 @@ class CarryTables(FoldTables):
         return True
 
     def _remove(self, taken: TakenBack) -> bool:
-        gone = f"DELETE FROM {sql.UCC} WHERE {sql.matches(codec.CONSUMPTION_KEY)} AND version = %s"
-        return self._db.execute(gone, [*taken.key, taken.expected_version]) > 0
+        # The origin too: a row of the learner's own that came after the carried one was gone has its version.
+        gone = f"DELETE FROM {sql.UCC} WHERE {sql.matches(codec.CONSUMPTION_KEY)} AND version = %s AND origin = %s"
+        return self._db.execute(gone, [*taken.key, taken.expected_version, taken.record.id]) > 0
 
     def _record(self, record: Provenance) -> None:
         statement = sql.upsert(self._db.dialect, "provenance", codec.PROVENANCE, codec.PROVENANCE[:2])

@@ -119,7 +119,7 @@ class CarryTables(FoldTables):
         plan = replace(taken.record, state=PLANNED)
         begun = before.planned is not None and before.planned.undone_at is not None
         if not (begun and before.row == taken.written):
-            if before.row is None or before.version != taken.expected_version:
+            if before.row is None or (before.version, before.row.origin) != (taken.expected_version, taken.record.id):
                 return False
             self._record(plan, before.record)
             written = self._write(taken.key, taken.written, before, at)

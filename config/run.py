@@ -46,7 +46,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     except OperationalError as error:
-        print(f"The database does not answer: {str(error).strip()}", file=sys.stderr)
+        print(f"The database does not answer: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     children = [Child("server", server_command())]
     if settings.VIEWER_WORKER:

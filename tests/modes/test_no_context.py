@@ -95,6 +95,7 @@ def test_an_enrolment_is_added_up_anew_from_rows_that_are_kept_elsewhere(server:
     for content in LEAVES:
         ask(server, "/v1/view/end", user, contentId=content, force=True)
     assert summary(server, user, MATHS, BATCH) == (2, 3, 100)
+    assert server.manage("recompute", "--user", user).returncode == 0
     done = server.manage("recompute", "--user", user, "--dry-run")
     assert done.returncode == 0
     assert "folded 4, saved 0" in done.stdout, "three contents and the enrolment, all as they are"

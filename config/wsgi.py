@@ -61,10 +61,13 @@ def _api(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
 
     When the server closes it, Django's signal gives up broken connections to databases; there is none for its start.
     """
+    response: Any
     try:
-        response: Any = _logged(WSGIRequest(environ))
+        request = WSGIRequest(environ)
     except (LookupError, ValueError):  # a charset nobody knows
         response = plain_error(BadRequest("The request cannot be read"))
+    else:
+        response = _logged(request)
     response._handler_class = WSGIHandler
     start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
     body: Iterable[bytes] = response

@@ -30,6 +30,11 @@ class Mode(StrEnum):
     MOVE = "move"
 
     @property
+    def is_built(self) -> bool:
+        """True where an instance can be set to it."""
+        return self is not Mode.MOVE
+
+    @property
     def copies(self) -> bool:
         """True where completions are copied into other contexts."""
         return self in {Mode.COPY_CONTENT, Mode.COPY_COLLECTION}
@@ -146,11 +151,6 @@ def reached(mode: Mode, changed: ContextKey, enrolled: Iterable[ContextKey], lea
     if mode is Mode.NO_CONTEXT_COLLECTION:
         return [key for key in others if key.collection_id == changed.collection_id]
     return []
-
-
-def reached_by_others(mode: Mode) -> bool:
-    """True where a row may appear in a context because of what was viewed in another: by a copy."""
-    return mode.copies
 
 
 def awaited(mode: Mode, marked: Iterable[ContextKey], wanted: Iterable[ContextKey]) -> set[ContextKey]:

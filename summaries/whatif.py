@@ -15,10 +15,12 @@ from modes.keys import Mode
 from modes.rules import RuleError, RuleSet, parse
 from summaries.inputs import WhatIfInput
 from viewer import aggregator, carrying, counting, progress
+from viewer.carrying import Learner
 from viewer.merging import merge_consumption
 from viewer.store import get_store
 
-PLAYABLE = tuple(mode for mode in Mode if mode is not Mode.MOVE)
+Rows = Mapping[RowKey, Consumption]
+PLAYABLE = tuple(mode for mode in Mode if mode.is_built)
 
 
 def what_if(caller: Caller, given: WhatIfInput, now: datetime) -> dict[str, Any]:
@@ -38,14 +40,14 @@ def what_if(caller: Caller, given: WhatIfInput, now: datetime) -> dict[str, Any]
     return {
         "userId": user_id,
         "mode": {"now": str(instance.current().mode), "then": str(mode)},
-        "enrolments": [_compared(one, mode, rows, now) for one in learner.enrolments if one.active],
+        "enrolments": [_compared(one, mode, learner, rows, now) for one in learner.enrolments if one.active],
         "sentences": [f"{words.MODES[mode]} (mode {mode}).", *([words.rules_sentence(rules)] if rules else [])],
     }
 
 
-def _compared(enrolment: Enrolment, mode: Mode, rows: Mapping[RowKey, Consumption], now: datetime) -> dict[str, Any]:
+def _compared(enrolment: Enrolment, mode: Mode, learner: Learner, rows: Rows, now: datetime) -> dict[str, Any]:
     """One enrolment, now and then."""
-    then = _then(enrolment, mode, rows, now)
+    then = _then(enrolment, mode, learner, rows, now)
     before, after = enrolment.content_status, then.content_status
     contents = sorted({*before, *after})
     return {
@@ -61,17 +63,18 @@ def _compared(enrolment: Enrolment, mode: Mode, rows: Mapping[RowKey, Consumptio
     }
 
 
-def _then(enrolment: Enrolment, mode: Mode, rows: Mapping[RowKey, Consumption], now: datetime) -> Enrolment:
+def _then(enrolment: Enrolment, mode: Mode, learner: Learner, rows: Rows, now: datetime) -> Enrolment:
     """The enrolment as the rows that would count add it up."""
     sources = get_store().sources(enrolment.key)
     hierarchy = catalogue.hierarchy(enrolment.collection_id)
     places = keys.counted(mode, enrolment.key, hierarchy.leaves if hierarchy else ())
-    rows_then = _rows_under(mode, rows.values(), set(places))
-    since = counting.hidden_since(sources.rows, keys.visible(mode, sources.rows))
-    elsewhere = [key for key in places if key != enrolment.key]
-    kept = {content: told for agg in get_store().aggs(elsewhere).values() for content, told in agg.kept.items()}
     then = replace(
-        sources, rows=rows_then, hierarchy=hierarchy, enrolment=enrolment, kept_elsewhere=kept, lost_since=since
+        sources,
+        rows=_rows_under(mode, rows.values(), set(places)),
+        hierarchy=hierarchy,
+        enrolment=enrolment,
+        kept_elsewhere=counting.kept_in([key for key in places if key != enrolment.key]),
+        lost=counting.lost(sources, mode, learner.records),
     )
     return progress.fold(then, now).enrolment or enrolment
 

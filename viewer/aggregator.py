@@ -10,7 +10,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import TypeVar
@@ -284,17 +284,14 @@ def _settled(mark: StaleMark, tally: Tally, now: datetime) -> Tally:
     return tally
 
 
-def fold_context(key: ContextKey, now: datetime, *, lost_since: datetime | None = None) -> Tally:
-    """Adds up one context and saves it, where anything changed.
-
-    lost_since: as in `progress.Sources`, for acts that take something back.
-    """
+def fold_context(key: ContextKey, now: datetime) -> Tally:
+    """Adds up one context and saves it, where anything changed."""
     store = get_store()
     tally = Tally(folded=1)
     for _ in range(MAX_TRIES):
         # Fresh: what this fold clears may be the very mark that a new tree has caused.
         sources = counting.counted(store.sources(key), partial(catalogue.hierarchy, fresh=True))
-        fold = _fold(sources if lost_since is None else replace(sources, lost_since=lost_since), now)
+        fold = _fold(sources, now)
         tally.waiting = int(sources.hierarchy is None and not sources.organic)
         if _says_the_same(fold):
             return tally

@@ -88,7 +88,7 @@ def carry(user_id: str, now: datetime, *, trigger: str = "", dry_run: bool = Fal
         return []
     for _ in range(MAX_TRIES):
         learner = read_learner(user_id)
-        wanted = [one for one in decisions(learner, mode, now) if one.taken and not one.refusal]
+        wanted = [one for one in decisions(learner, mode, now) if one.taken]
         if not wanted or dry_run:
             return wanted
         done = _write(learner, wanted, now, trigger)
@@ -241,12 +241,12 @@ def _facts(decision: Decision, attempts: Sequence[Attempt], trigger: str) -> dic
 # --- taking back -----------------------------------------------------------------------------------------------------
 
 
-def undo(user_id: str, record_id: str, now: datetime) -> Provenance:
+def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
     """Takes one carry back, for good: its place is as the learner left it, and no later run carries there again.
 
-    Its record. Doing it again changes nothing. The context is marked; whoever calls this folds it as having lost
-    something, because a completion stays through everything else. Raises NotFound for no such record, and Conflict
-    where the learner has made the completion his own meanwhile.
+    The place. Doing it again changes nothing. The context is marked, and whoever folds it next gives up a completion of
+    the enrolment that rested on the carry. Raises NotFound for no such record, and Conflict where the learner has made
+    the completion his own meanwhile.
     """
     store = get_store()
     record = next((one for one in store.provenance(user_id) if one.id == record_id and one.action == COPIED), None)
@@ -254,7 +254,7 @@ def undo(user_id: str, record_id: str, now: datetime) -> Provenance:
         raise NotFound(f"{user_id} has no carry {record_id}")
     key = RowKey(user_id, *record.facts["target"])
     if record.undone_at is not None:
-        return record
+        return key
     row = next(iter(store.rows([key])), None)
     if row is None or row.origin != record_id:
         raise Conflict(f"{key.content_id} is no longer as carry {record_id} left it")
@@ -266,7 +266,7 @@ def undo(user_id: str, record_id: str, now: datetime) -> Provenance:
     if not done:
         raise Conflict(f"{key.content_id} was written just now; try again")
     logger.info("carry taken back", extra={"collection_id": key.collection_id, "record": record_id})
-    return undone
+    return key
 
 
 def uncover(places: Iterable[RowKey], now: datetime) -> None:

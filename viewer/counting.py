@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from catalogue import api as catalogue
 from catalogue.hierarchy import Hierarchy
 from common.rows import Attempt, Consumption, ContextKey, Provenance, RowKey
 from modes import instance, keys
-from viewer.progress import Sources
+from viewer.progress import Lost, Sources
 from viewer.store import get_store
 
 Tree = Callable[[str], Hierarchy | None]
@@ -19,28 +18,30 @@ def counted(sources: Sources, tree: Tree) -> Sources:
     """`sources` with the collection's tree and with the rows that count in the context, wherever they are kept.
 
     The tree is read after the aggregate: a fold must not know less than its rows do. Cost: nothing in modes that keep
-    a row where it was viewed; else up to three reads, however many contents.
+    a row where it was viewed and were never changed; else up to three reads, however many contents.
     """
-    mode = instance.current().mode
+    chosen = instance.current()
     hierarchy = tree(sources.key.collection_id)
     known = replace(sources, hierarchy=hierarchy)
-    contexts = keys.counted(mode, sources.key, hierarchy.leaves if hierarchy else ())
-    return shown(known if contexts == (sources.key,) else _elsewhere(known, contexts))
+    contexts = keys.counted(chosen.mode, sources.key, hierarchy.leaves if hierarchy else ())
+    seen = shown(known if contexts == (sources.key,) else _elsewhere(known, contexts))
+    if not chosen.was_changed or sources.enrolment is None:
+        return seen
+    return replace(seen, lost=lost(sources, chosen.mode, get_store().provenance(sources.key.user_id)))
 
 
 def shown(sources: Sources) -> Sources:
     """`sources` without what this mode hides. One more read where the mode was changed and attempts are there."""
     rows = keys.visible(instance.current().mode, sources.rows)
-    attempts = own_attempts(sources.attempts)
-    if list(sources.rows) == rows and len(attempts) == len(sources.attempts):
-        return sources
-    return replace(sources, rows=rows, attempts=attempts, lost_since=hidden_since(sources.rows, rows))
+    return replace(sources, rows=rows, attempts=own_attempts(sources.attempts))
 
 
-def hidden_since(rows: Sequence[Consumption], seen: Sequence[Consumption]) -> datetime | None:
-    """When the first of what is not shown of these rows was carried; None where all is."""
-    shown_as = {row.key: row for row in seen}
-    return min((row.last_updated_time for row in rows if shown_as.get(row.key) != row), default=None)
+def lost(sources: Sources, mode: keys.Mode, records: Sequence[Provenance]) -> list[Lost]:
+    """The completions carried into this context that do not count: those `mode` hides, and those taken back."""
+    seen = {row.key: row for row in keys.visible(mode, sources.rows)}
+    hidden = [Lost(row.last_updated_time) for row in sources.rows if seen.get(row.key) != row]
+    undone = [record for record in records if record.undone_at is not None and _target(record).context == sources.key]
+    return [*hidden, *(Lost(record.recorded_at, record.undone_at) for record in undone)]
 
 
 def own_attempts(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
@@ -61,8 +62,7 @@ def leaves_of(collection_id: str) -> tuple[str, ...]:
 def _elsewhere(sources: Sources, contexts: Sequence[ContextKey]) -> Sources:
     """What is kept in these contexts. Of one that is a collection everything, of a content's own its content."""
     store = get_store()
-    aggs = store.aggs(contexts)  # before the rows, as everywhere
-    kept: dict[str, Any] = {content: told for agg in aggs.values() for content, told in agg.kept.items()}
+    kept = kept_in(contexts)  # before the rows, as everywhere
     rows: Sequence[Consumption]
     attempts: Sequence[Attempt]
     if len(contexts) == 1:
@@ -74,11 +74,21 @@ def _elsewhere(sources: Sources, contexts: Sequence[ContextKey]) -> Sources:
     return replace(sources, rows=rows, attempts=attempts, kept_elsewhere=kept)
 
 
+def kept_in(contexts: Sequence[ContextKey]) -> dict[str, Any]:
+    """Content -> what the aggregates of these contexts of one learner keep of it. One read."""
+    aggs = get_store().aggs(contexts)
+    return {content: told for agg in aggs.values() for content, told in agg.kept.items()}
+
+
 def _carried_attempts(records: Sequence[Provenance]) -> set[tuple[RowKey, str]]:
     """Those that a carry brought, and not the learner."""
     return {
-        (RowKey(record.user_id, *record.facts["target"]), attempt)
+        (_target(record), attempt)
         for record in records
         if record.undone_at is None
         for attempt in record.facts.get("attempts", ())
     }
+
+
+def _target(record: Provenance) -> RowKey:
+    return RowKey(record.user_id, *record.facts["target"])

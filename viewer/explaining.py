@@ -13,12 +13,13 @@ from common.ids import check_id
 from common.rows import Provenance, RowKey, Status
 from common.timestamps import from_epoch_ms, to_epoch_ms
 from modes import explaining as words
-from modes import instance
+from modes import instance, keys
 from modes.carry import Decision, Judgement
 from viewer import carrying, reading, services
 from viewer.inputs import ReadInput
 from viewer.store import get_store
 
+HIDDEN = "A completion was carried here, which is hidden in this mode."
 STATUSES = {Status.NOT_STARTED: "not started", Status.IN_PROGRESS: "in progress", Status.COMPLETED: "complete"}
 
 
@@ -40,7 +41,8 @@ def explain(caller: Caller, given: ReadInput, now: datetime) -> dict[str, Any]:
     mode = instance.current().mode
     asked = RowKey(user_id, item["collectionId"], item["contextId"], content_id)
     key = scope.keys[0] if scope.keys else asked
-    row = next((one for one in get_store().rows([key])), None)
+    stored = get_store().rows([key])
+    row = next(iter(keys.visible(mode, stored)), None)
     decision = carrying.decide_one(learner, mode, asked, now)
     record = _record(learner, row.origin if row else None)
     zone = ZoneInfo(settings.VIEWER_TIME_ZONE)
@@ -48,6 +50,7 @@ def explain(caller: Caller, given: ReadInput, now: datetime) -> dict[str, Any]:
         f"{content_id} is {STATUSES[Status(item['status'])]} {words.place(asked)}.",
         f"{words.MODES[mode]} (mode {mode}).",
         _row_sentence(key, row is not None),
+        *([HIDDEN] if any(one.origin for one in stored) and not (row and row.origin) else []),
         *([_record_sentence(record, zone)] if record else []),
         *(words.decision_sentences(decision, zone) if decision else ["The learner is not enrolled here."]),
     ]

@@ -19,8 +19,8 @@ PAGE = 200
 
 def hindrance(mode: Mode) -> str | None:
     """Why this instance cannot change to `mode`; None: it can."""
-    if mode is Mode.MOVE:
-        return "Move is not built yet"
+    if not mode.is_built:
+        return f"{mode} is not built yet"
     if keys.same_rows(instance.current().mode, mode) or not get_store().learners_after(None, 1):
         return None
     return (
@@ -63,13 +63,10 @@ def follow(user_ids: Iterable[str], now: datetime, *, dry_run: bool = False) -> 
 def undo(user_id: str, record_id: str, now: datetime) -> RowKey:
     """Takes one carry back and adds its context up anew, so that nothing shows it any more; its place.
 
-    Again it does only what a killed one left. Raises NotFound and Conflict as `carrying.undo`.
+    Again it changes nothing. Raises NotFound and Conflict as `carrying.undo`.
     """
-    record = carrying.undo(user_id, record_id, now)
-    key = RowKey(user_id, *record.facts["target"])
-    enrolment, undone_at = get_store().enrolment(key.context), record.undone_at or now
-    if enrolment is None or enrolment.updated_at is None or enrolment.updated_at <= undone_at:
-        aggregator.fold_context(key.context, now, lost_since=record.recorded_at)
+    key = carrying.undo(user_id, record_id, now)
+    aggregator.fold_context(key.context, now)
     return key
 
 

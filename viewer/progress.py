@@ -31,13 +31,28 @@ ROW_FACTS = (*_NOTHING, "version", "storedTime", "ownCompletedTime")
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """A carried completion that no longer counts: it is hidden (until: None), or was taken back then.
+
+    An enrolment whose completion was told meanwhile may rest on it, and is complete only as far as the rest goes.
+    """
+
+    since: datetime
+    until: datetime | None = None
+
+    def covers(self, told: int) -> bool:
+        """True for a moment (epoch ms) at which it counted."""
+        return to_epoch_ms(self.since) <= told and (self.until is None or told <= to_epoch_ms(self.until))
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """What a fold starts from, read in this order: the stored aggregate, then rows and attempts, then the rest.
 
     agg: the stored aggregate, a blank one of version 0 where there is none; only its version, its stamps and what it
     keeps are used. hierarchy: None while the collection's tree is not known. kept_elsewhere: what aggregates of other
-    contexts that count here keep, by content; it is theirs and is not stored here. lost_since: what was carried
-    here since then is hidden or was taken back, so that a completion that was told later stands on the rest alone.
+    contexts that count here keep, by content; it is theirs and is not stored here. lost: carried
+    completions that count no longer.
     """
 
     agg: ActivityAgg
@@ -46,7 +61,7 @@ class Sources:
     enrolment: Enrolment | None = None
     hierarchy: Hierarchy | None = None
     kept_elsewhere: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    lost_since: datetime | None = None
+    lost: Sequence["Lost"] = ()
 
     @property
     def key(self) -> ContextKey:
@@ -111,6 +126,7 @@ def fold(sources: Sources, now: datetime, *, reopen: bool = False) -> Folded:
     count = count_of(sources, details)
     aggregates = _aggregates(details, count)
     enrolment, completed = _enrolment(sources, count, statuses, details, now, reopen=reopen)
+    told = completed or _stays_told(sources, enrolment)
     agg = ActivityAgg(
         key=sources.key,
         content_status=statuses,
@@ -118,7 +134,7 @@ def fold(sources: Sources, now: datetime, *, reopen: bool = False) -> Folded:
         aggregates=aggregates,
         agg_details=details,
         kept=sources.agg.kept,
-        agg_last_updated=_stamps(sources.agg, aggregates, statuses, now, completed=completed),
+        agg_last_updated=_stamps(sources.agg, aggregates, statuses, now, told=told),
         version=sources.agg.version + 1,
     )
     return Folded(agg, enrolment, completed)
@@ -298,7 +314,7 @@ def _aggregates(details: Mapping[str, Mapping[str, Any]], count: Count | None) -
 
 
 def _stamps(
-    before: ActivityAgg, aggregates: Mapping[str, float], statuses: Mapping[str, int], now: datetime, *, completed: bool
+    before: ActivityAgg, aggregates: Mapping[str, float], statuses: Mapping[str, int], now: datetime, *, told: bool
 ) -> dict[str, int]:
     """When each number last changed, epoch ms, and when the completion was told."""
     stamp = to_epoch_ms(now)
@@ -307,7 +323,7 @@ def _stamps(
         for name, value in aggregates.items()
     }
     unchanged = before.content_status == statuses
-    if completed or COMPLETION_TOLD in before.agg_last_updated:
+    if told:
         stamps[COMPLETION_TOLD] = before.agg_last_updated.get(COMPLETION_TOLD, stamp)
     stamps["content_status"] = before.agg_last_updated.get("content_status", stamp) if unchanged else stamp
     return stamps
@@ -330,7 +346,7 @@ def _enrolment(
     if stored is None or count is None:
         return stored, False
     completes = count.complete and _done_here(sources)
-    lost = sources.lost_since is not None and not _completed_before(sources, sources.lost_since)
+    lost = _rests_on_lost(sources)
     sticky = stored.status is Status.COMPLETED and not (lost or (reopen and stored.completed_on is not None))
     begun = count.touched or (stored.status is not Status.NOT_STARTED and not lost)  # stays so when its leaf goes
     status = Status.COMPLETED if count.complete or sticky else Status.IN_PROGRESS if begun else Status.NOT_STARTED
@@ -367,10 +383,21 @@ def _done_here(sources: Sources) -> bool:
     return bool(done & counted)
 
 
-def _completed_before(sources: Sources, since: datetime) -> bool:
-    """True where the enrolment was complete without anything that was carried since then."""
+def _stays_told(sources: Sources, after: Enrolment | None) -> bool:
+    """True where a completion that was told stays so; one that rested on what is lost may come again.
+
+    Its events have the ids of before and are not sent twice.
+    """
+    given_up = _rests_on_lost(sources) and after is not None and after.status is not Status.COMPLETED
+    return COMPLETION_TOLD in sources.agg.agg_last_updated and not given_up
+
+
+def _rests_on_lost(sources: Sources) -> bool:
+    """True where what was told of the enrolment may rest on a carried completion that no longer counts."""
     told = sources.agg.agg_last_updated.get(COMPLETION_TOLD)
-    return _imported_complete(sources) or (told is not None and told < to_epoch_ms(since))
+    if _imported_complete(sources):
+        return False
+    return any(told is None or one.covers(told) for one in sources.lost)
 
 
 def _imported_complete(sources: Sources) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from catalogue import api as catalogue
 from common.identity import Caller
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, RowKey
-from modes import instance, keys
+from modes import instance
 from modes.keys import ReadScope
 from viewer import aggregator, counting, services, statusmap
 from viewer.inputs import ReadInput
@@ -62,14 +62,14 @@ def _known(wanted: Wanted, asked: Sequence[RowKey] | None, now: datetime) -> dic
     changes none of them.
     """
     # The map knows no marks: where another context's may change this one, they are asked for first.
-    reached = keys.reached_by_others(instance.current().mode)
-    if reached:
+    copies = instance.current().mode.copies
+    if copies:
         aggregator.fold_pending(wanted, now)
     seen = statusmap.look(wanted)
     missed = [context for context in wanted if context not in seen.found]
     if not missed:
         return seen.found
-    if not reached:
+    if not copies:
         aggregator.fold_pending(missed, now)
     reserved = statusmap.begin_fill(seen, missed)
     if asked is None or reserved is not None:

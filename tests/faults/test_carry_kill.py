@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests import servers
+from tests.faults.writers import Writers
 from tests.settings import POSTGRES_URL
 
 MATHS, BATCH = "class-1-maths", "batch-1"
@@ -22,40 +23,26 @@ WRITERS, ROUNDS, ENOUGH = 4, 2, 40  # ENOUGH: learners who began before each kil
 Learner = Callable[..., str]
 
 
-class Writers:
-    """Threads that enrol one learner after another and complete contents elsewhere, until the service dies."""
+class Completers(Writers):
+    """Each enrols one learner after another and completes contents elsewhere, in any order."""
 
     def __init__(self, url: str, learner: Learner) -> None:
-        self.url, self.learner = url, learner
+        super().__init__(url, [self._complete] * WRITERS)
+        self.learner = learner
         self.acknowledged: dict[str, set[str]] = {}
-        self.enough = threading.Event()
-        self._threads = [threading.Thread(target=self._work) for _ in range(WRITERS)]
 
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def join(self) -> None:
-        for thread in self._threads:
-            thread.join(30)
-
-    def _work(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=10) as client:
-            while True:
-                user = self.learner()
-                place = {"userId": user, "collectionId": MATHS, "contextId": BATCH}
-                calls: list[tuple[str, dict[str, Any], str]] = [("/v1/course/enroll", place, "")]
-                calls += [("/v1/view/end", {"userId": user, "contentId": leaf, "force": True}, leaf) for leaf in LEAVES]
-                random.shuffle(calls)
-                for path, fields, told in calls:
-                    try:
-                        answer = client.post(path, json={"request": fields})
-                    except httpx.TransportError:
-                        return
-                    assert answer.status_code == 200, answer.text
-                    self.acknowledged.setdefault(user, set()).add(told)
-                if len(self.acknowledged) > ENOUGH:
-                    self.enough.set()
+    def _complete(self, client: httpx.Client) -> None:
+        user = self.learner()
+        place = {"userId": user, "collectionId": MATHS, "contextId": BATCH}
+        calls: list[tuple[str, dict[str, Any], str]] = [("/v1/course/enroll", place, "")]
+        calls += [("/v1/view/end", {"userId": user, "contentId": leaf, "force": True}, leaf) for leaf in LEAVES]
+        random.shuffle(calls)
+        for path, fields, told in calls:
+            answer = client.post(path, json={"request": fields})
+            assert answer.status_code == 200, answer.text
+            self.acknowledged.setdefault(user, set()).add(told)
+        if len(self.acknowledged) > ENOUGH:
+            self.enough.set()
 
 
 def is_whole(server: servers.Server, user: str, acknowledged: set[str]) -> None:
@@ -96,7 +83,7 @@ def test_every_acknowledged_completion_is_carried_whatever_was_killed(
                 assert done.returncode == 0, done.stderr
                 sample = str(servers.ROOT / "catalogue" / "sample" / "catalogue.json")
                 assert server.manage("load_catalogue", sample).returncode == 0
-            writers = Writers(server.url, learner)
+            writers = Completers(server.url, learner)
             writers.start()
             assert writers.enough.wait(60)
             threading.Event().wait(random.random() * 0.05)  # so that the kill falls anywhere in a write

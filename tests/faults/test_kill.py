@@ -5,12 +5,14 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests import servers
+from tests.faults.writers import Writers
 from tests.settings import POSTGRES_URL
 
 WRITERS = 6
@@ -18,41 +20,23 @@ ROUNDS = 3
 ENOUGH = 150  # acknowledged writes before each kill
 
 
-class Writers:
-    """Threads that start and end contents of their own learner until the server dies."""
+class Viewers(Writers):
+    """Each learner starts and ends content after content."""
 
     def __init__(self, server: servers.Server, users: list[str]) -> None:
-        self.server = server
+        super().__init__(server.url, [partial(self._view, user) for user in users])
         self.acknowledged: dict[str, dict[str, int]] = {user: {} for user in users}
-        self.enough = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(user,)) for user in users]
 
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def join(self) -> None:
-        for thread in self._threads:
-            thread.join(30)
-
-    def _write(self, user: str) -> None:
-        done = self.acknowledged[user]
-        with httpx.Client(base_url=self.server.url, timeout=10) as client:
-            number = 0
-            while True:
-                content = f"do_{os.urandom(4).hex()}"
-                for verb, status in (("start", 1), ("end", 2)):
-                    place = {"collectionId": "class-1-maths", "contextId": "batch-1"}
-                    request = {"userId": user, "contentId": content, **place}
-                    try:
-                        answer = client.post(f"/v1/view/{verb}", json={"request": request})
-                    except httpx.TransportError:
-                        return
-                    assert answer.status_code == 200, answer.text
-                    done[content] = status
-                    number += 1
-                if sum(map(len, self.acknowledged.values())) > ENOUGH:
-                    self.enough.set()
+    def _view(self, user: str, client: httpx.Client) -> None:
+        content = f"do_{os.urandom(4).hex()}"
+        for verb, status in (("start", 1), ("end", 2)):
+            place = {"collectionId": "class-1-maths", "contextId": "batch-1"}
+            request = {"userId": user, "contentId": content, **place}
+            answer = client.post(f"/v1/view/{verb}", json={"request": request})
+            assert answer.status_code == 200, answer.text
+            self.acknowledged[user][content] = status
+        if sum(map(len, self.acknowledged.values())) > ENOUGH:
+            self.enough.set()
 
 
 @pytest.mark.parametrize("tier", ["sqlite", "postgres"])
@@ -68,7 +52,7 @@ def test_no_acknowledged_write_is_lost_when_everything_is_killed(
             server = servers.start(tmp_path, **settings)
             stack.callback(server.kill)
             users = [learner(f"writer-{number}") for number in range(WRITERS)]
-            writers = Writers(server, users)
+            writers = Viewers(server, users)
             writers.start()
             assert writers.enough.wait(30)
             threading.Event().wait(random.random() * 0.05)  # so that the kill falls anywhere in a write
@@ -95,7 +79,7 @@ def test_no_acknowledged_write_is_lost_when_everything_is_killed(
 
 def test_sigterm_lets_the_request_in_hand_finish(tmp_path: Path, learner: Callable[..., str]) -> None:
     server = servers.start(tmp_path)
-    writers = Writers(server, [learner()])
+    writers = Viewers(server, [learner()])
     writers.start()
     assert writers.enough.wait(30)
     assert server.stop() == 0

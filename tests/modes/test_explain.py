@@ -463,3 +463,45 @@ def test_an_undo_that_is_sent_again_takes_nothing_of_what_came_after(school: Sch
     assert numbers(school) == {BATCH: (2, 3, 100)}
     assert school.server.manage("carry_forward", "--user", school.user, "--undo", record).returncode == 0
     assert school.whole() == before
+
+
+def test_an_undo_that_was_killed_half_way_is_finished_by_whoever_folds_next(school: School) -> None:
+    for content in LEAVES:
+        school.complete(content)
+    school.enrol(BATCH)
+    record = school.read(SINGLE, BATCH)["origin"]
+    assert numbers(school) == {BATCH: (2, 3, 100)}
+    only_taken_back = (
+        "from viewer import carrying; from common.timestamps import now; "
+        f"carrying.undo('{school.user}', '{record}', now())"
+    )
+    done = school.server.manage("shell", "-v0", "-c", only_taken_back)
+    assert done.returncode == 0, done.stderr
+    assert numbers(school) == {BATCH: (1, 2, 66)}
+
+
+def test_three_batches_in_a_row_copy_from_the_one_where_it_was_done(school: School) -> None:
+    school.enrol(BATCH)
+    school.complete(SINGLE, BATCH)
+    school.enrol(OTHER)
+    school.ask("/v1/program/enroll", programId="program-abc", batchId="program-batch-1")
+    for context in (OTHER, "program-batch-1"):
+        assert school.explain(SINGLE, context)["carried"]["source"] == [MATHS, BATCH, SINGLE]
+    told = school.explain(SINGLE, "program-batch-1")["decision"]["candidates"]
+    assert [one["contextId"] for one in told] == [BATCH], "a copy is never the source of another"
+
+
+def test_the_explanation_of_what_strict_hides_says_that_it_is_hidden(school: School) -> None:
+    school.complete(SINGLE)
+    school.enrol(BATCH)
+    assert school.read(SINGLE, BATCH)["status"] == 2
+    school.set_mode("strict")
+    try:
+        told = school.explain(SINGLE, BATCH)
+        assert (told["status"], told["origin"], told["row"]) == (0, None, None)
+        assert told["carried"] is None
+        words = " ".join(told["sentences"])
+        assert "is hidden in this mode" in words
+        assert "The answer is the learner's row" not in words
+    finally:
+        school.set_mode("copy_content")

@@ -1,6 +1,5 @@
 """The instance's own choices: at most a second old in every process, and edited on one admin page."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event
 
@@ -16,27 +15,10 @@ from modes import instance
 from modes.instance import MAX_AGE_SECONDS, Cached, InstanceSettings
 from modes.keys import Mode
 from modes.models import Instance
+from tests.modes.clocks import Clock
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forgotten")]
 PAGE = "/admin/modes/instance/1/change/"
-
-
-class Clock:
-    """A clock that stands until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Each test rolls its row back; what this process remembers of it must go too."""
-    instance.forget()
-    yield
-    instance.forget()
 
 
 @pytest.fixture

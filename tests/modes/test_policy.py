@@ -1,7 +1,6 @@
 """Whose rules an enrolment goes by, and how old they may be."""
 
 import logging
-from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,31 +15,14 @@ from modes.keys import Mode
 from modes.models import CarryRules, Instance, Scope
 from modes.policy import Reader, policy_for
 from modes.rules import Kind, Match, Rule, RuleSet, TargetKind
+from tests.modes.clocks import Clock
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forgotten")]
 ALWAYS = RuleSet(rules=(Rule(Kind.ALWAYS),))
 MONTHS = RuleSet(rules=(Rule(Kind.COMPLETED_WITHIN, "months", 3), Rule(Kind.WITHIN_CONTEXT)))
 DAYS = RuleSet(Match.ALL, (Rule(Kind.COMPLETED_WITHIN, "days", 30), Rule(Kind.ONGOING_BATCH)), TargetKind.PROGRAM)
 PROGRAM, MATHS = "class-1", "class-1-maths"
 SOMETIMES = f"The type of rule 1 must be one of: {', '.join(Kind)}"
-
-
-class Clock:
-    """A clock that stands until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Each test rolls its rows back; what this process remembers of them must go too."""
-    policy.forget()
-    yield
-    policy.forget()
 
 
 @pytest.fixture

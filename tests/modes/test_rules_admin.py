@@ -1,7 +1,6 @@
 """Carry-forward rules and the audit of the mode, as an operator meets them in the admin."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,20 +15,12 @@ from modes.keys import Mode
 from modes.models import CarryRules, ModeChange, Scope
 from modes.rules import Kind, Rule, RuleSet, parse
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forgotten")]
 LIST = "/admin/modes/carryrules/"
 ADD = f"{LIST}add/"
 CHANGES = "/admin/modes/modechange/"
 MONTHS = {"match": "any", "target": "any", "rules": [{"type": "completedWithin", "unit": "months", "value": 3}]}
 ALWAYS = RuleSet(rules=(Rule(Kind.ALWAYS),))
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Each test rolls its rows back; what this process remembers of them must go too."""
-    policy.forget()
-    yield
-    policy.forget()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from catalogue.hierarchy import COLLECTION_MIME_TYPE, Hierarchy
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, Status
 from tests.viewer.events import at
 from viewer.merging import WHOLE_CONTEXT
-from viewer.progress import Folded, Sources, fold, same_facts
+from viewer.progress import Folded, Lost, Sources, fold, same_facts
 
 CONTEXT = ContextKey("rahul", "class-1-maths", "batch-1")
 
@@ -54,12 +54,14 @@ def folded(
     attempts: tuple[Attempt, ...] = (),
     reopen: bool = False,
     after: Folded | None = None,
+    lost: tuple[Lost, ...] = (),
+    minute: float = 100,
 ) -> Folded:
     """A fold of `rows`; `after`: the fold before, whose aggregate and enrolment are what is stored."""
     agg = after.agg if after else ActivityAgg(CONTEXT, kept=kept or {})
     enrolment = after.enrolment if after and enrolment is None else enrolment
-    sources = Sources(agg, rows, attempts, enrolled() if enrolment is None else enrolment, hierarchy)
-    return fold(sources, at(100), reopen=reopen)
+    sources = Sources(agg, rows, attempts, enrolled() if enrolment is None else enrolment, hierarchy, lost=lost)
+    return fold(sources, at(minute), reopen=reopen)
 
 
 def shown(result: Folded) -> tuple[int, int, int]:
@@ -188,6 +190,45 @@ def test_new_leaves_reopen_where_the_instance_says_so_and_complete_again_without
     closed = folded(*[row(name) for name in "abcd"], after=again, hierarchy=BIGGER, reopen=True)
     assert shown(closed) == (2, 4, 100)
     assert not closed.completed
+
+
+LOST_AT_100 = Lost(at(90), at(110))
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected"),
+    [
+        pytest.param((LOST_AT_100,), (1, 2, 66), id="told while it counted"),
+        pytest.param((Lost(at(90)),), (1, 2, 66), id="hidden since"),
+        pytest.param((Lost(at(100), at(100)),), (1, 2, 66), id="at that very moment"),
+        pytest.param((Lost(at(101)),), (2, 2, 100), id="told before it was carried"),
+        pytest.param((Lost(at(80), at(99)),), (2, 2, 100), id="told after it was taken back"),
+        pytest.param((), (2, 2, 100), id="nothing was lost"),
+    ],
+)
+def test_a_completion_is_given_up_only_with_a_carry_it_may_rest_on(
+    lost: tuple[Lost, ...], expected: tuple[int, int, int]
+) -> None:
+    complete = folded(row("a"), row("b"), row("c"))
+    after = folded(row("a"), row("b"), after=complete, lost=lost)
+    assert shown(after) == expected
+    assert after.enrolment is not None
+    assert (after.enrolment.completed_on is None) == (expected[0] != 2)
+
+
+def test_a_completion_that_was_given_up_and_comes_again_stays_through_what_was_lost_before() -> None:
+    complete = folded(row("a"), row("b"), row("c"))
+    given_up = folded(row("a"), row("b"), after=complete, lost=(LOST_AT_100,))
+    again = folded(row("a"), row("b"), row("c"), after=given_up, lost=(LOST_AT_100,), minute=120)
+    assert again.completed, "its events have the ids of before"
+    assert shown(again) == (2, 3, 100)
+    assert shown(folded(row("a"), row("b"), after=again, lost=(LOST_AT_100,), minute=130)) == (2, 2, 100)
+
+
+def test_an_imported_completion_rests_on_no_carry() -> None:
+    kept = {WHOLE_CONTEXT: {"by": "import", "status": 2, "completedCount": 3}}
+    imported = folded(row("a"), kept=kept, enrolment=enrolled(status=Status.COMPLETED, completed_on=at(3)))
+    assert shown(folded(after=imported, lost=(Lost(at(0)),)))[0] == 2
 
 
 def test_kept_facts_alone_complete_without_a_date_or_an_event() -> None:

@@ -20,10 +20,10 @@ from bench.inside import CassandraInside, Inside, PostgresInside, SqliteInside
 from bench.load import BenchFailed, Target
 from tests import servers
 
-POSTGRES = os.environ.get("VIEWER_TEST_POSTGRES_URL", "postgres://viewer:viewer@127.0.0.1:55432/viewer")
-REDIS = os.environ.get("VIEWER_TEST_REDIS_URL", "redis://127.0.0.1:55379").rstrip("/")
-RABBITMQ = os.environ.get("VIEWER_TEST_AMQP_URL", "amqp://viewer:viewer@127.0.0.1:55672//")
-CASSANDRA_PORT = int(os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "59042"))
+POSTGRES = os.environ.get("VIEWER_TEST_POSTGRES_URL", "postgres://viewer:viewer@127.0.0.1:15432/viewer")
+REDIS = os.environ.get("VIEWER_TEST_REDIS_URL", "redis://127.0.0.1:16380").rstrip("/")
+RABBITMQ = os.environ.get("VIEWER_TEST_AMQP_URL", "amqp://viewer:viewer@127.0.0.1:16672//")
+CASSANDRA_PORT = int(os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "19042"))
 MAP_DB, BROKER_DB, FLOOR_DB = 13, 14, 15  # Redis databases of the bench, emptied before and after
 QUEUES = ("viewer", "celery")
 THREADS = 8

@@ -10,11 +10,13 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 FOLDER=${VIEWER_TEST_DIR:-/tmp}
-PORT=${VIEWER_TEST_POSTGRES_PORT:-55432}
-REDIS_PORT=${VIEWER_TEST_REDIS_PORT:-55379}
-RABBITMQ_PORT=${VIEWER_TEST_RABBITMQ_PORT:-55672}
-CASSANDRA_PORT=${VIEWER_TEST_CASSANDRA_PORT:-59042}
-CLUSTER=viewertest
+# All below 32768: from there up the kernel lends ports to outgoing connections, and one that was lent within the last
+# minute cannot be listened on.
+PORT=${VIEWER_TEST_POSTGRES_PORT:-15432}
+REDIS_PORT=${VIEWER_TEST_REDIS_PORT:-16380}
+RABBITMQ_PORT=${VIEWER_TEST_RABBITMQ_PORT:-16672}
+CASSANDRA_PORT=${VIEWER_TEST_CASSANDRA_PORT:-19042}
+CLUSTER=viewertest$PORT # a cluster keeps the port it was made with
 START_SECONDS=120
 # What apt installs; deploy/cassandra/ sees to its own.
 declare -A PACKAGES=(

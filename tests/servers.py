@@ -20,9 +20,9 @@ from viewer.store.cassandra import session
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90
-REDIS_PORT = os.environ.get("VIEWER_TEST_REDIS_PORT", "55379")
-RABBITMQ_PORT = os.environ.get("VIEWER_TEST_RABBITMQ_PORT", "55672")
-CASSANDRA_PORT = os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "59042")
+REDIS_PORT = os.environ.get("VIEWER_TEST_REDIS_PORT", "16380")
+RABBITMQ_PORT = os.environ.get("VIEWER_TEST_RABBITMQ_PORT", "16672")
+CASSANDRA_PORT = os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "19042")
 ONE_SERVER = {
     "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/1",
     "CELERY_BROKER_URL": f"redis://127.0.0.1:{REDIS_PORT}/2",

@@ -1,4 +1,4 @@
-"""Assessment submit and read over HTTP (seeds: Content Submit Assess, Content Assesment Read; DESIGN §9)."""
+"""Assessment submit over HTTP: what stays of each attempt, and whose (seed: Content Submit Assess; DESIGN §9)."""
 
 import json
 import random
@@ -15,13 +15,13 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
 from tests import servers
+from tests.api.assessments import GATEWAY, SCORES, SUBMIT, answers, best, event, read, submission, submit, tries
 from tests.api.tokens import Key
-from tests.api.wire import BATCH, DOUBLE, END, MATHS, READ, SINGLE, START, TRIPLE, ago, now_ms, place, refusal, view
+from tests.api.wire import BATCH, DOUBLE, MATHS, SINGLE, START, ago, now_ms, place, refusal, view
 from tests.servers import Server
 
 Learner = Callable[..., str]
-SUBMIT, SCORES = "/v1/assessment/submit", "/v1/assessment/read"
-GATEWAY = {SUBMIT: "/api/assessment/v1/submit", SCORES: "/api/assessment/v1/read"}
+
 # Of the sample catalogue: two courses, their self-assessments and how many questions these have.
 COURSE, STORIES = "do_214157026482000001", "do_214157026482000002"
 SAMPLE = [
@@ -47,56 +47,6 @@ SPEC_READ = """{
         "contextId": "{{batchId}}"
    }
 }"""
-
-
-def event(question: str, score: Any, ets: Any = None, maximum: Any = 1, /, **edata: Any) -> dict[str, Any]:
-    """One ASSESS event as players send it."""
-    return {
-        "eid": "ASSESS", "ver": "3.1", "mid": f"ASSESS:{question}", "ets": ago(hours=1) if ets is None else ets,
-        "actor": {"id": "anonymous", "type": "User"}, "object": {"id": "do_1", "type": "Content"},
-        "edata": {
-            "item": {"id": question, "maxscore": maximum, "type": "mcq", "exlength": 0, "params": [{"1": "{}"}],
-                     "uri": "", "title": f"Question {question}", "mmc": [], "mc": [], "desc": ""},
-            "index": 1, "pass": "No", "score": score, "resvalues": [{"1": "4"}], "duration": 2,
-        } | edata,
-    }  # fmt: skip
-
-
-def answers(count: int, score: float = 1, ets: int | None = None) -> list[dict[str, Any]]:
-    """So many different questions, answered alike."""
-    return [event(f"q{number}", score, ets) for number in range(count)]
-
-
-def submission(user: str, *events: dict[str, Any], content: str = SINGLE, **more: Any) -> dict[str, Any]:
-    """A submit of `content` in class-1-maths as part of batch-1."""
-    return place(user, content, assessments=list(events), **more)
-
-
-def submit(server: Server, user: str, *events: dict[str, Any], content: str = SINGLE, **more: Any) -> None:
-    """A submit that must be taken."""
-    assert server.result(SUBMIT, submission(user, *events, content=content, **more)) == {content: "SUCCESS"}
-
-
-def read(server: Server, user: str, content: object = SINGLE, **more: Any) -> dict[str, Any]:
-    """The result of assessment/read in class-1-maths, batch-1."""
-    where = {"userId": user, "collectionId": MATHS, "contextId": BATCH, "contentId": content} | more
-    return dict(server.result(SCORES, where))
-
-
-def best(server: Server, user: str, content: str = SINGLE) -> tuple[float | None, float | None, int]:
-    """(score, max_score, attempts) of one content; view/read must say the same."""
-    (item,) = read(server, user, content)["contents"]
-    seen = view(server, place(user, content))
-    assert (seen["score"], seen["max_score"]) == (item["score"], item["max_score"])
-    return item["score"], item["max_score"], item["attempts"]
-
-
-def tries(server: Server, user: str, content: object = SINGLE) -> list[tuple[str, float, float, int]]:
-    """(id, score, max_score, time) of each attempt, newest first."""
-    return [
-        (one["attemptId"], one["score"], one["max_score"], one["lastAttemptedOn"])
-        for one in read(server, user, content)["assessments"]
-    ]
 
 
 # --- the seeds' examples ------------------------------------------------------------------------------------------
@@ -391,71 +341,6 @@ def test_collection_loaded_a_moment_ago_is_known(server: Server, learner: Learne
     server.result(SUBMIT, {**where, "assessments": answers(1)})
 
 
-# --- read ---------------------------------------------------------------------------------------------------------
-
-
-def test_whole_collection_lists_only_what_was_tried_in_course_order(server: Server, learner: Learner) -> None:
-    user = learner()
-    server.result(END, place(user, DOUBLE, force=True))
-    for content in (TRIPLE, SINGLE):
-        submit(server, user, event("q1", 1), content=content)
-    result = read(server, user, None)
-    assert [item["contentId"] for item in result["contents"]] == [SINGLE, TRIPLE]
-    assert {one["contentId"] for one in result["assessments"]} == {SINGLE, TRIPLE}
-    assert read(server, learner(), None) | {"userId": user} == result | {
-        "contents": [], "assessments": [], "count": 0,
-    }  # fmt: skip
-
-
-def test_list_of_contents_without_a_collection_reads_each_ones_own(server: Server, learner: Learner) -> None:
-    user = learner()
-    submit(server, user, event("q1", 1))
-    for content in ("do_1", "do_2"):
-        server.result(SUBMIT, {"userId": user, "contentId": content, "assessments": [event("q1", 0.5)]})
-    result: dict[str, Any] = server.result(SCORES, {"userId": user, "contentId": ["do_2", SINGLE, "do_1", "do_2"]})
-    assert (result["collectionId"], result["contextId"], result["count"]) == (None, None, 2)
-    assert [(item["contentId"], item["score"]) for item in result["contents"]] == [
-        ("do_2", 0.5), (SINGLE, None), ("do_1", 0.5),
-    ]  # fmt: skip
-
-
-def test_attempts_come_by_pages_and_without_a_limit_on_their_number(server: Server, learner: Learner) -> None:
-    user = learner()
-    sent = [{"assessmentTs": number, "events": [event("q1", number % 7)]} for number in range(1, 231)]
-    server.result(SUBMIT, place(user, assessments=sent))
-    whole = read(server, user, limit=1000)
-    assert (whole["count"], len(whole["assessments"])) == (230, 230)
-    assert [one["lastAttemptedOn"] for one in whole["assessments"]] == list(range(230, 0, -1))
-    assert (whole["contents"][0]["score"], whole["contents"][0]["attempts"]) == (6.0, 230)
-    pages = [read(server, user, limit=100, offset=offset) for offset in (0, 100, 200, 300)]
-    assert [len(page["assessments"]) for page in pages] == [100, 100, 30, 0]
-    assert [one for page in pages for one in page["assessments"]] == whole["assessments"]
-    assert {page["count"] for page in pages} == {230}
-    assert len(read(server, user)["assessments"]) == 200
-
-
-def test_imported_scores_count_among_the_best(server: Server, learner: Learner) -> None:
-    user = learner()
-    aggregate = {
-        "activity_type": "Course", "activity_id": MATHS, "user_id": user, "context_id": f"cb:{BATCH}",
-        "aggregates": {f"score:{SINGLE}": 7.5, f"max_score:{SINGLE}": 10, f"attempts_count:{SINGLE}": 4},
-    }  # fmt: skip
-    line = json.dumps({"table": "user_activity_agg", **aggregate})
-    done = server.manage("import_progress", "-", stdin=line)
-    assert done.returncode == 0, done.stderr
-    assert best(server, user) == (7.5, 10.0, 4)
-    assert tries(server, user) == []
-    submit(server, user, event("q1", 8, None, 9))
-    assert best(server, user) == (8.0, 9.0, 4)
-
-
-def test_ids_and_texts_of_all_the_world_are_kept(server: Server, learner: Learner) -> None:
-    user, name = learner("राहुल"), "प्रयास:1 ✓"
-    odd = event("सवाल \U0001f600", 1, resvalues=[{"उत्तर": "\\u0000", "\n": None, "": [1, {"x": "é"}]}])
-    submit(server, user, odd, attemptId=name)
-    assert tries(server, user) == [(name, 1.0, 1.0, ago(hours=1))]
-
-
 # --- whose it is --------------------------------------------------------------------------------------------------
 
 
@@ -495,148 +380,6 @@ def test_federated_ids_of_one_learner_agree(server: Server, learner: Learner) ->
     inner = {"userId": f"f:keycloak:{user}", "events": [event("q1", 1)]}
     server.result(SUBMIT, place(user, assessments=[inner]))
     assert best(server, user) == (1.0, 1.0, 1)
-
-
-# --- what is refused ------------------------------------------------------------------------------------------------
-
-ONE = [event("q1", 1)]
-Row = tuple[str, str, dict[str, Any], str, str, list[str]]
-NOT_AN_ID = 'attemptId has a character no id may have (control, "/", "\\" or "..")'
-NO_TIME = "{} is not a time (epoch ms, yyyy-MM-dd HH:mm:ss:SSSZ or ISO 8601)"
-A = "assessments"
-
-
-def nested(levels: int) -> Any:
-    value: Any = 1
-    for _ in range(levels):
-        value = {"a": value}
-    return value
-
-
-def _event(name: str, bad: dict[str, Any], code: str, message: str) -> Row:
-    return (name, SUBMIT, {A: [*ONE, bad]}, f"ERR_{code}", f"{A}[1]{message}", [A])
-
-
-MALFORMED: list[Row] = [
-    ("no assessments", SUBMIT, {}, "ERR_MISSING_FIELD", f"{A} is required", [A]),
-    ("assessments null", SUBMIT, {A: None, "events": ""}, "ERR_MISSING_FIELD", f"{A} is required", [A]),
-    ("no events", SUBMIT, {A: []}, "ERR_NO_ANSWERS", f"{A} holds no ASSESS event: there is nothing to score", [A]),
-    ("no events under their other name", SUBMIT, {"events": []}, "ERR_NO_ANSWERS",
-     "events holds no ASSESS event: there is nothing to score", [A]),
-    ("only other events", SUBMIT, {A: [{"eid": "START"}, {"eid": "END"}]}, "ERR_NO_ANSWERS",
-     f"{A} holds no ASSESS event: there is nothing to score", [A]),
-    ("an attempt without events", SUBMIT, {A: [{"events": ONE}, {"events": []}]}, "ERR_NO_ANSWERS",
-     f"{A}[1].events holds no ASSESS event: there is nothing to score", [A]),
-    ("an attempt of null", SUBMIT, {A: [{"attemptId": "A", "events": None}]}, "ERR_MISSING_FIELD",
-     "events is required", ["events"]),
-    ("assessments an object", SUBMIT, {A: ONE[0]}, "ERR_INVALID_FIELD",
-     f"{A}: expected a list, got an object", [A]),
-    ("assessments text", SUBMIT, {A: "[]"}, "ERR_INVALID_FIELD", f"{A}: expected a list, got text", [A]),
-    ("an event of text", SUBMIT, {A: [*ONE, "x"]}, "ERR_INVALID_FIELD",
-     f"{A}[1]: expected an object, got text", [A]),
-    ("events of an attempt no list", SUBMIT, {A: [{"events": {}}]}, "ERR_INVALID_FIELD",
-     "events: expected a list, got an object", ["events"]),
-    ("two names, two contents", SUBMIT, {A: ONE, "events": []}, "ERR_CONFLICTING_IDS",
-     "events contradicts assessments in the same request", ["events"]),
-    ("events and attempts mixed", SUBMIT, {A: [*ONE, {"events": ONE}]}, "ERR_CONFLICTING_IDS",
-     f"{A}[1] and {A}[0] differ: send events, or attempts with events in them", [A]),
-    ("too many events", SUBMIT, {A: [{}] * 1001}, "ERR_TOO_MANY",
-     f"{A} lists more than 1000 events; send each attempt by itself", [A]),
-    ("too many events in attempts", SUBMIT, {A: [{"events": [{}] * 501}] * 2}, "ERR_TOO_MANY",
-     f"{A} lists more than 1000 events; send each attempt by itself", [A]),
-    ("nested too deeply", SUBMIT, {A: [{**ONE[0], "context": nested(40)}]}, "ERR_INVALID_FIELD",
-     f"{A} is nested deeper than 32 levels", [A]),
-    ("nested as deeply as a body may be", SUBMIT, {A: [nested(900)]}, "ERR_INVALID_FIELD",
-     f"{A} is nested deeper than 32 levels", [A]),
-    *((f"inner {name} contradicts", SUBMIT, {A: [{"events": ONE, name: "other"}]}, "ERR_CONFLICTING_IDS",
-       f"the assessments contradict the request's {field}, or one another", [field])
-      for name, field in (("contentId", "contentId"), ("courseId", "collectionId"), ("batchid", "contextId"))),
-    ("inner attemptId contradicts", SUBMIT, {A: [{"events": ONE, "attemptId": "B"}], "attemptId": "A"},
-     "ERR_CONFLICTING_IDS", "the assessments contradict the request's attemptId, or one another", ["attemptId"]),
-    ("two contexts", SUBMIT, {A: ONE, "batchId": "other"}, "ERR_CONFLICTING_IDS",
-     "batchId contradicts another spelling of contextId in the same request", ["contextId"]),
-    ("no collection", SUBMIT, {A: ONE, "collectionId": None}, "ERR_CONTEXT_WITHOUT_COLLECTION",
-     "contextId needs the collectionId it is a context of", ["collectionId"]),
-    ("no content", SUBMIT, {A: ONE, "contentId": " "}, "ERR_MISSING_FIELD", "contentId is required", ["contentId"]),
-    ("a bad content", SUBMIT, {A: ONE, "contentId": "a/b"}, "ERR_INVALID_ID",
-     NOT_AN_ID.replace("attemptId", "contentId"), ["contentId"]),
-    ("two contents", SUBMIT, {A: ONE, "contentId": [SINGLE]}, "ERR_INVALID_FIELD",
-     "contentId: expected text or null, got a list".replace(" or null", ""), ["contentId"]),
-    ("a bad inner collection", SUBMIT, {A: [{"events": ONE, "courseId": "a\x00"}]}, "ERR_INVALID_ID",
-     NOT_AN_ID.replace("attemptId", "collectionId"), ["collectionId"]),
-    ("attemptId a number", SUBMIT, {A: ONE, "attemptId": 5}, "ERR_INVALID_FIELD",
-     "attemptId: expected text, got a whole number", ["attemptId"]),
-    ("attemptId a path", SUBMIT, {A: ONE, "attemptId": "../x"}, "ERR_INVALID_ID", NOT_AN_ID, ["attemptId"]),
-    ("attemptId with NUL", SUBMIT, {A: ONE, "attemptId": "a\x00"}, "ERR_INVALID_ID", NOT_AN_ID, ["attemptId"]),
-    ("attemptId too long", SUBMIT, {A: ONE, "attemptId": "x" * 257}, "ERR_INVALID_ID",
-     "attemptId is longer than 256 characters", ["attemptId"]),
-    ("assessmentTs words", SUBMIT, {A: ONE, "assessmentTs": "now"}, "ERR_INVALID_TIME",
-     NO_TIME.format("assessmentTs"), ["assessmentTs"]),
-    ("assessmentTs true", SUBMIT, {A: ONE, "assessmentTs": True}, "ERR_INVALID_FIELD",
-     "assessmentTs: expected a whole number or a number or text, got true or false", ["assessmentTs"]),
-    ("assessmentTs beyond the calendar", SUBMIT, {A: ONE, "assessmentTs": 10**30}, "ERR_INVALID_TIME",
-     "assessmentTs is beyond the calendar", ["assessmentTs"]),
-    ("two assessment times", SUBMIT, {A: ONE, "assessmentTs": 1, "assessmentTimestamp": 2}, "ERR_CONFLICTING_IDS",
-     "assessmentTimestamp contradicts another spelling of assessmentTs in the same request", ["assessmentTs"]),
-    _event("no question", {}, "MISSING_FIELD", " names no question (edata.item.id or questionId)"),
-    _event("blank question", event(" ", 1), "MISSING_FIELD", " names no question (edata.item.id or questionId)"),
-    _event("score in words", event("a", "lots"), "INVALID_FIELD", ".edata.score is not a number"),
-    _event("score NaN", event("a", "NaN"), "INVALID_FIELD", ".edata.score is not a number"),
-    _event("score Infinity", event("a", "-Infinity"), "INVALID_FIELD", ".edata.score is not a number"),
-    _event("score too large", event("a", "1e999"), "INVALID_FIELD",
-           ".edata.score is not a number from -1000000000000 to 1000000000000"),
-    _event("score true", event("a", True), "INVALID_FIELD", ".edata.score is not a number"),
-    _event("score a list", event("a", [1]), "INVALID_FIELD", ".edata.score is not a number"),
-    _event("maximum below zero", event("a", 1, None, -1), "INVALID_FIELD",
-           ".edata.item.maxscore is not a number from 0 to 1000000000000"),
-    _event("ets words", event("a", 1, "yesterday"), "INVALID_TIME", "." + NO_TIME.format("ets")),
-    _event("ets an object", event("a", 1, {}), "INVALID_TIME", "." + NO_TIME.format("ets")),
-    _event("edata a list", {"edata": ONE}, "INVALID_FIELD", ".edata is not an object"),
-    _event("resvalues an object", event("a", 1, resvalues={}), "INVALID_FIELD", ".edata.resvalues is not a list"),
-    _event("NUL in a value", event("a", 1, resvalues=[{"1": "\x00"}]), "INVALID_FIELD",
-           ".edata.resvalues[0] holds a character no store keeps (NUL or half of a pair)"),
-    _event("NUL in a question", event("a\x00", 1), "INVALID_FIELD",
-           ".edata.item.id holds a character no store keeps (NUL or half of a pair)"),
-    ("nothing to read", SCORES, {"contentId": None, "collectionId": None, "contextId": None}, "ERR_NOTHING_TO_READ",
-     "Name a contentId or a collectionId", ["contentId"]),
-    ("context without collection", SCORES, {"collectionId": None}, "ERR_CONTEXT_WITHOUT_COLLECTION",
-     "contextId needs the collectionId it is a context of", ["collectionId"]),
-    ("too many contents", SCORES, {"contentId": ["x"] * 1001}, "ERR_TOO_MANY",
-     "contentId lists more than 1000 contents", ["contentId"]),
-    ("content a number", SCORES, {"contentId": 5}, "ERR_INVALID_FIELD",
-     "contentId: expected text or a list, got a whole number", ["contentId"]),
-    ("limit 0", SCORES, {"limit": 0}, "ERR_INVALID_FIELD", "limit: expected a whole number >= 1", ["limit"]),
-    ("limit too high", SCORES, {"limit": 1001}, "ERR_INVALID_FIELD",
-     "limit: expected a whole number <= 1000", ["limit"]),
-    ("offset below zero", SCORES, {"offset": -1}, "ERR_INVALID_FIELD",
-     "offset: expected a whole number >= 0", ["offset"]),
-    ("offset text", SCORES, {"offset": "1"}, "ERR_INVALID_FIELD",
-     "offset: expected a whole number, got text", ["offset"]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("row", MALFORMED, ids=[row[0] for row in MALFORMED])
-def test_malformed_request_is_refused_and_nothing_is_completed(server: Server, learner: Learner, row: Row) -> None:
-    _, path, more, code, message, fields = row
-    user = learner()
-    body = refusal(server.call(path, place(user) | more), 400, code)
-    assert body["params"]["errmsg"] == message
-    assert body["result"] == dict.fromkeys(fields, message)
-    assert best(server, user) == (None, None, 0)
-    assert view(server, place(user))["status"] == 0
-
-
-@pytest.mark.parametrize("levels", [30, 500, *range(940, 1000, 6), 1100, 3000])
-@pytest.mark.parametrize("field", ["assessments", "events", "attemptId", "assessmentTs"])
-def test_no_depth_of_nesting_crashes(server: Server, learner: Learner, field: str, levels: int) -> None:
-    deep = '{"a":' * levels + "1" + "}" * levels
-    head = json.dumps(place(learner()))[1:-1]
-    for inner in (f'"{field}":{deep},"{field.upper()}":{deep}', f'"{field}":[{deep}],"{field.upper()}":[{deep}]'):
-        body = f'{{"params":{{"msgid":"m"}},"request":{{{head},{inner}}}}}'
-        assert server.client.post(SUBMIT, content=body.encode()).status_code == 400
-        item = f'{{"id":"e","type":"assess","contentId":"{SINGLE}",{inner}}}'
-        body = f'{{"request":{{"userId":"{learner()}","events":[{item}]}}}}'
-        assert server.client.post(READ.replace("read", "sync"), content=body.encode()).status_code in {200, 400}
 
 
 # --- the OpenAPI document -----------------------------------------------------------------------------------------

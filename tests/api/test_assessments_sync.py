@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_assessments import answers, best, event, tries
+from tests.api.assessments import answers, best, event, tries
 from tests.api.wire import BATCH, DOUBLE, MATHS, SINGLE, ago, now_ms, place, refusal, sync, view
 from tests.servers import Server
 

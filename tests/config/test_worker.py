@@ -16,7 +16,7 @@ from tests import servers
 from tests.config.test_run import lives
 from tests.settings import POSTGRES_URL
 
-REDIS_URL = f"redis://127.0.0.1:{os.environ.get('VIEWER_TEST_REDIS_PORT', '55379')}/13"
+REDIS_URL = f"redis://127.0.0.1:{os.environ.get('VIEWER_TEST_REDIS_PORT', '16380')}/13"
 FORKED = """
 import os, django
 django.setup()

@@ -11,7 +11,7 @@ import redis
 from tests import servers
 from viewer import turns
 
-URL = f"redis://127.0.0.1:{os.environ.get('VIEWER_TEST_REDIS_PORT', '55379')}/"
+URL = f"redis://127.0.0.1:{os.environ.get('VIEWER_TEST_REDIS_PORT', '16380')}/"
 Learner = Callable[..., str]
 
 

@@ -17,7 +17,7 @@ from config.celery import app as ours
 from tests import servers
 from viewer.waking import Waker
 
-REDIS_PORT = int(os.environ.get("VIEWER_TEST_REDIS_PORT", "55379"))
+REDIS_PORT = int(os.environ.get("VIEWER_TEST_REDIS_PORT", "16380"))
 URL = f"redis://127.0.0.1:{REDIS_PORT}/14"
 QUIET = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}
 

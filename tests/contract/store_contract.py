@@ -438,7 +438,7 @@ class ReadContract:
             user_id, "class-1-maths", "batch-2", enrolled_date=at(0), status=Status.IN_PROGRESS, progress=1,
             completion_percentage=33, content_status={"do_1": 2}, updated_at=at(1), last_content_access_time=at(1),
             issued_certificates=({"name": "Well done", "identifier": "c-1"},), last_read_content_id="do_1",
-            last_read_content_status=2, added_by="rahul",
+            last_read_content_status=2, added_by="rahul", moved_to="program-batch-1",
         )  # fmt: skip
         store.import_rows(ImportBatch(at=at(2), aggs=[agg], enrolments=[enrolment]))
         assert store.aggs([key, key._replace(context_id="batch-3")]) == {key: agg}
@@ -446,6 +446,16 @@ class ReadContract:
         assert store.enrolments(user_id) == [enrolment]
         assert store.sources(key).agg == agg
         assert store.aggs([enrolment.key])[enrolment.key].kept["do_1"]["status"] == 2
+
+    def test_where_progress_was_moved_to_is_kept_changed_and_taken_back(self, store: Store, learner: Learner) -> None:
+        enrolment = Enrolment(learner(), "class-1-maths", "batch-1", enrolled_date=at(0))
+        assert store.save_enrolment(enrolment, 0, at(0))
+        for version, context in enumerate(("program-batch-1", "ಕಾರ್ಯಕ್ರಮ", None), 2):
+            told = replace(enrolment, moved_to=context, version=version)
+            assert store.save_enrolment(told, version - 1, at(version))
+            assert store.enrolment(enrolment.key) == told
+            assert store.enrolments(enrolment.user_id) == [told]
+            assert store.sources(enrolment.key).enrolment == told
 
     def test_a_batch_lists_its_learners_by_date_and_id(self, store: Store, learner: Learner) -> None:
         batch_id = learner("batch")

@@ -1,6 +1,7 @@
 """Every statement of the Cassandra store reads or writes one partition; and how many a call takes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests import cassandra_statements
 from tests.contract.carry_contract import carry_of, undo_of
 from tests.contract.moving_contract import whole
 from tests.contract.race_contract import enrol, serve
+from tests.contract.relocation_contract import begun, move_of
 from tests.contract.store_contract import key_of
 from tests.viewer.events import at, view
 from viewer.lifecycle import Verb
@@ -97,6 +99,10 @@ def use_everything(store: Any, learner: Learner) -> None:
     assert carry.row in store.all_rows(key.user_id)
     assert carry.attempts[0] in store.attempts_in([key.context])
     assert store.take_back(undo_of(carry), at(60))
+    store.keep_record(replace(carry.record, id="p-2"))
+    assert store.move_rows(move_of(store.rows([key])), at(61))
+    store.remove_attempts(store.attempts([key]), at(62))
+    assert (store.rows([key]), store.attempts([key])) == ([], [])
     dump = whole(learner())
     store.load(dump)
     assert store.dump(dump.user_id) == dump
@@ -175,6 +181,15 @@ def test_what_a_carry_costs(cassandra: CassandraStore, sent: list[Any], learner:
     attempts = ["insert", "select", "insert", "if x1", "select", "if x1"]
     assert cassandra.carry([scored], at(30)) == [True]
     assert shapes(sent) == [*cost[:4], *attempts, *reads, "insert", "if x2", "select", "insert"]
+
+
+def test_what_a_move_costs(cassandra: CassandraStore, sent: list[Any], learner: Learner) -> None:
+    user_id = learner()
+    sources = begun(cassandra, user_id, [f"do_{number}" for number in range(50)])
+    sent.clear()
+    assert cassandra.move_rows(move_of(sources), at(30))
+    # The marks and the rows of both places; a line for the sweep of each context, and the new context; then one write.
+    assert shapes(sent) == ["select"] * 2 + ["insert"] * 3 + ["if x101"]
 
 
 def test_a_sync_is_one_conditional_write_however_many_events(

@@ -142,6 +142,7 @@ def _enrolment(random: Random, key: ContextKey) -> Enrolment:
         last_read_content_status=random.choice([None, 1, 2]),
         last_content_access_time=random.choice([None, at(_minute(random))]),
         updated_at=random.choice([None, at(_minute(random))]),
+        moved_to=random.choice([None, "program é"]),
         version=random.randint(1, 1000),
     )
 

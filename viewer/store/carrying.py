@@ -1,4 +1,4 @@
-"""Carrying progress forward on one SQL database: a row, its record, its attempts and its mark in one transaction."""
+"""Carrying and moving progress on one SQL database: rows, records, attempts and marks in one transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,11 +9,11 @@ from common.rows import Attempt, Consumption, ContextKey, Provenance
 from viewer.store import codec, imports, sql
 from viewer.store.database import Database, LostRace
 from viewer.store.folds import FoldTables
-from viewer.store.port import Carry, TakenBack
+from viewer.store.port import Carry, MovedRows, TakenBack
 
 
 class CarryTables(FoldTables):
-    """What carries are decided on, and how they are stored and undone."""
+    """What carries and moves are decided on, and how they are stored and undone."""
 
     _db: Database
 
@@ -50,7 +50,8 @@ class CarryTables(FoldTables):
             self._record(carry.record)
             if carry.attempts:
                 self._keep_attempts(carry.attempts)
-            self._mark_carried(carry.row.key.context, at)
+            self._mark_each([carry.row.key.context], at)
+            self._place([carry.row.key.context])
             return True
 
         return [self._db.retried(partial(carried, carry)) for carry in carries]
@@ -63,13 +64,45 @@ class CarryTables(FoldTables):
             if not (self._put(row, taken.expected_version) if row is not None else self._remove(taken)):
                 return False
             self._record(taken.record)
-            if taken.attempts:
-                gone = f"DELETE FROM {imports.ATTEMPTS.name} WHERE {sql.matches(codec.ATTEMPT_KEY)}"
-                self._db.many(gone, [(*taken.key, attempt_id) for attempt_id in sorted(taken.attempts)])
-            self._mark_carried(taken.key.context, at)
+            self._delete(imports.ATTEMPTS, [(*taken.key, attempt_id) for attempt_id in sorted(taken.attempts)])
+            self._mark_each([taken.key.context], at)
+            self._place([taken.key.context])
             return True
 
         return self._db.retried(took_back)
+
+    def keep_record(self, record: Provenance) -> None:
+        """See the port."""
+        self._db.retried(lambda: self._record(record))
+
+    def move_rows(self, moved: MovedRows, at: datetime) -> bool:
+        """See the port. A locking read of every row, then what is new, changed and gone, the marks and the contexts."""
+        return self._db.retried(lambda: self._move(moved, at)) if moved.expected else True
+
+    def _move(self, moved: MovedRows, at: datetime) -> bool:
+        """Raises LostRace where a row is made in between: the next try finds it."""
+        expected = moved.expected
+        stored = {row.key: row.version for row in self._locked(imports.CONSUMPTION, list(expected))}
+        if any(stored.get(key, 0) != version for key, version in expected.items()):
+            return False
+        self._replace(imports.CONSUMPTION, [(row, row.version - 1) for row in moved.written])
+        self._delete(imports.CONSUMPTION, sorted(key for key, _ in moved.gone))
+        self._mark_each(moved.contexts, at)
+        self._place(sorted({row.key.context for row in moved.written}))
+        return True
+
+    def remove_attempts(self, attempts: Sequence[Attempt], at: datetime) -> None:
+        """See the port. A locking read, what is to go, and the marks."""
+
+        def removed() -> None:
+            given = {(*one.key, one.attempt_id): one for one in attempts}
+            stored = self._locked(imports.ATTEMPTS, sorted(given))
+            same = [key for one in stored if given[key := (*one.key, one.attempt_id)] == one]
+            self._delete(imports.ATTEMPTS, sorted(same))
+            self._mark_each(sorted({one.key.context for one in attempts}), at)
+
+        if attempts:
+            self._db.retried(removed)
 
     def _put(self, row: Consumption, expected_version: int) -> bool:
         """False, and nothing written, where the stored row has another version."""
@@ -88,6 +121,14 @@ class CarryTables(FoldTables):
         statement = sql.upsert(self._db.dialect, "provenance", codec.PROVENANCE, codec.PROVENANCE[:2])
         self._db.execute(statement, codec.provenance_values(record))
 
-    def _mark_carried(self, key: ContextKey, at: datetime) -> None:
-        self._db.execute(sql.mark(), [*key, at, sql.fresh_token()])
-        self._db.execute(sql.register_context(), key)
+    def _delete(self, table: imports.Table, keys: Sequence[tuple[str, ...]]) -> None:
+        if keys:
+            self._db.many(f"DELETE FROM {table.name} WHERE {sql.matches(table.key)}", keys)
+
+    def _mark_each(self, keys: Sequence[ContextKey], at: datetime) -> None:
+        self._db.many(sql.mark(), [(*key, at, sql.fresh_token()) for key in keys])
+
+    def _place(self, keys: Sequence[ContextKey]) -> None:
+        """Puts these contexts among the learner's."""
+        if keys:
+            self._db.many(sql.register_context(), keys)

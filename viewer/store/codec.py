@@ -76,6 +76,7 @@ ENROLMENT = (
     "lastreadcontentstatus",
     "lastcontentaccesstime",
     "datetime",
+    "moved_to",
     "version",
 )
 CONTEXT_KEY = ("userid", "collectionid", "contextid")
@@ -276,6 +277,7 @@ def enrolment_values(enrolment: Enrolment, encode: Callable[[Any], Any] = to_jso
         enrolment.last_read_content_status,
         enrolment.last_content_access_time,
         enrolment.updated_at,
+        enrolment.moved_to,
         enrolment.version,
     )
 
@@ -299,7 +301,8 @@ def enrolment_from(columns: Sequence[Any], decode: Callable[[Any], Any] = from_j
         last_read_content_status=columns[13],
         last_content_access_time=from_time(columns[14]),
         updated_at=from_time(columns[15]),
-        version=columns[16],
+        moved_to=columns[16],
+        version=columns[17],
     )
 
 

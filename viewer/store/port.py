@@ -225,6 +225,29 @@ class Store(Protocol):
         """
         ...
 
+    def keep_record(self, record: Provenance) -> None:
+        """Keeps one record, over one with the same id. One write."""
+        ...
+
+    def move_rows(self, moved: "MovedRows", at: datetime) -> bool:
+        """Writes rows of one learner over what they were read as, removes others and marks all their contexts.
+
+        All of it or nothing, and no single read finds a part of it. True: it is there, and the contexts of the written
+        rows are among the learner's. False: what is stored no longer had an expected version, and nothing was changed;
+        on Cassandra such a context may be among the learner's already. What only an aggregate keeps is no row here. Of
+        a row that was made again since it was read the same holds as in `carry`.
+        Cost: a fixed number of statements on SQL; on Cassandra one conditional write, of at most 16 MiB.
+        """
+        ...
+
+    def remove_attempts(self, attempts: Sequence[Attempt], at: datetime) -> None:
+        """Removes these attempts of one learner and marks their contexts.
+
+        Each only if it is stored exactly as given: one that changed since stays, one that is gone is no error. All in
+        one transaction on SQL, those of one collection in one write on Cassandra. A fixed number of statements on SQL.
+        """
+        ...
+
     def all_rows(self, user_id: str) -> list[Consumption]:
         """Every row of the learner, by key. One partition read."""
         ...
@@ -330,6 +353,33 @@ class TakenBack:
     def written(self) -> Consumption | None:
         """The row as it is stored; its version goes on, so that nobody takes it for the one of before."""
         return replace(self.row, version=self.expected_version + 1) if self.row is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class MovedRows:
+    """Rows of one learner that change places in one write.
+
+    rows: each as it is to be, with the version of the stored row it replaces (0: there must be none); its own version
+    is the store's to give. gone: the keys of rows to remove, with their versions. No key comes twice.
+    """
+
+    rows: tuple[tuple[Consumption, int], ...] = ()
+    gone: tuple[tuple[RowKey, int], ...] = ()
+
+    @property
+    def written(self) -> list[Consumption]:
+        """The rows as they are stored, by key."""
+        return sorted((replace(row, version=version + 1) for row, version in self.rows), key=lambda row: row.key)
+
+    @property
+    def expected(self) -> dict[RowKey, int]:
+        """Key -> the version that has to be stored there, by key; 0: none."""
+        return dict(sorted([*((row.key, version) for row, version in self.rows), *self.gone]))
+
+    @property
+    def contexts(self) -> list[ContextKey]:
+        """Every context that rows come into or leave, by key."""
+        return sorted({key.context for key in self.expected})
 
 
 @dataclass(frozen=True, slots=True)

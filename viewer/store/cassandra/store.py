@@ -12,9 +12,9 @@ from viewer import merging
 from viewer.lifecycle import Outcome, ViewEvent
 from viewer.store import batch, codec, imports
 from viewer.store.cassandra import cql, queue, rows, session, typed
-from viewer.store.cassandra.carrying import CarryTables
 from viewer.store.cassandra.marks import Mark, Marks, current_slot, relined, slot_of
 from viewer.store.cassandra.moving import MovingTables
+from viewer.store.cassandra.relocating import RelocationTables
 from viewer.store.cassandra.session import available
 from viewer.store.codec import AGG_KEY, agg_key_values
 from viewer.store.port import Applied, ImportBatch
@@ -35,7 +35,7 @@ class _Read:
     writers: dict[RowKey, int]
 
 
-class CassandraStore(CarryTables, MovingTables):
+class CassandraStore(RelocationTables, MovingTables):
     """Implements `viewer.store.port.Store`."""
 
     # --- events ------------------------------------------------------------------------------------------------

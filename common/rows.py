@@ -52,6 +52,10 @@ class AppliedEvent:
     at: datetime
 
 
+REBUILT = "mode:"
+"""How the origin of a rebuilt row begins: the id of the record that keeps what was there before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Consumption:
     """One row of user_content_consumption.
@@ -59,7 +63,7 @@ class Consumption:
     progress: whole percent, 0-100; 100 only when completed. timespent: seconds, exact up to completion.
     last_completed_time: None while not completed, and in imported rows that never had one.
     own_completed_time: when the learner completed it here himself; None for a row that was carried in.
-    origin: None for the learner's own row, else the id of the provenance record that brought it.
+    origin: None for the learner's own row, else the id of the provenance record that brought or rebuilt it.
     version: 1 for a new row, one more for each write.
     """
 
@@ -76,6 +80,11 @@ class Consumption:
     origin: str | None = None
     applied: tuple[AppliedEvent, ...] = ()
     version: int = 1
+
+    @property
+    def rebuilt(self) -> bool:
+        """True for a row that a change of the mode made, of the learner's own rows and of what he did in it since."""
+        return self.origin is not None and self.origin.startswith(REBUILT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +140,17 @@ class ActivityAgg:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """One row of user_enrolments. progress: count of completed required leaves; completion_percentage: 0-100."""
+    """One row of user_enrolments. progress: count of completed required leaves; completion_percentage: 0-100.
+
+    moved_to: the context id the learner's progress in this enrolment was moved to; None: nothing was moved away.
+    """
 
     user_id: str
     collection_id: str
     context_id: str
     active: bool = True
     added_by: str | None = None
+    moved_to: str | None = None
     enrolled_date: datetime | None = None
     status: Status = Status.NOT_STARTED
     progress: int = 0
@@ -168,6 +181,10 @@ class StaleMark:
     token: int
     marked_at: datetime
     not_before: datetime | None = None
+
+
+COPIED, MOVED, REBUILT_FOR = "copied", "moved", "rebuilt"
+"""The actions a record tells of: a completion that was copied, a context that was moved, rows rebuilt for a mode."""
 
 
 @dataclass(frozen=True, slots=True)

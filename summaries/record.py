@@ -47,6 +47,7 @@ def summary(
         "lastReadContentId": known.last_read_content_id,
         "lastReadContentStatus": known.last_read_content_status,
         "lastContentAccessTime": _ms(known.last_content_access_time),
+        "movedTo": known.moved_to,
     }
 
 

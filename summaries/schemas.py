@@ -60,6 +60,7 @@ RECORD = _object(
     lastReadContentId=_MAYBE_TEXT,
     lastReadContentStatus={"type": ["integer", "null"], "enum": [0, 1, 2, None]},
     lastContentAccessTime=_TIME,
+    movedTo={**_MAYBE_TEXT, "description": "the context the progress here was moved to; null: nothing was moved away"},
 )
 LIST = _object(
     summary={"type": "array", "items": RECORD},

@@ -19,6 +19,7 @@ _NO_SCORE = float("-inf")
 ValueT = TypeVar("ValueT", bound=float)
 # The entry of what is kept that tells of the whole context: no content has a blank id.
 WHOLE_CONTEXT = ""
+MAX_JOINED = 500  # events a joined row knows again: as many as a sync may bring
 IMPORT = "import"
 ARCHIVE = "archive"
 
@@ -83,6 +84,27 @@ def merge_consumption(stored: Consumption, given: Consumption) -> Consumption:
     return stored if same else replace(merged, version=stored.version + 1)
 
 
+def joined(one: Consumption, other: Consumption) -> Consumption:
+    """One row of two that told of different views of one content: what each adds counts, and `one` says where it is.
+
+    The greater status and progress, the earliest completion, summed timespent and views (DESIGN "Modes": move).
+    """
+    applied = {event.id: event for event in sorted((*one.applied, *other.applied), key=lambda event: event.at)}
+    return replace(
+        one,
+        status=max(one.status, other.status),
+        progress=max(one.progress, other.progress),
+        progress_details=merge_details(one.progress_details, other.progress_details),
+        timespent=one.timespent + other.timespent,
+        view_count=one.view_count + other.view_count,
+        last_access_time=later(one.last_access_time, other.last_access_time),
+        last_updated_time=max(one.last_updated_time, other.last_updated_time),
+        last_completed_time=earlier(one.last_completed_time, other.last_completed_time),
+        own_completed_time=earlier(one.own_completed_time, other.own_completed_time),
+        applied=tuple(applied.values())[-MAX_JOINED:],
+    )
+
+
 def merge_details(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Both details' keys, each with its greater value: numbers by size, above all else, the rest by their JSON.
 
@@ -113,7 +135,9 @@ def _last_updated(stored: Consumption, given: Consumption) -> datetime:
 
 
 def _origin(stored: Consumption, given: Consumption) -> str | None:
-    """None once the learner completed it here himself, by either account; else what brought it."""
+    """None once the learner completed it here himself, by either account; else what brought it. Rebuilt stays."""
+    if rebuilt := max((row.origin or "" for row in (stored, given) if row.rebuilt), default=""):
+        return rebuilt
     for row in (stored, given):
         if row.own_completed_time or (row.status is Status.COMPLETED and row.origin is None):
             return None
@@ -138,12 +162,16 @@ def _attempt_rank(attempt: Attempt) -> tuple[Any, ...]:
 
 
 def merge_enrolment(stored: Enrolment, given: Enrolment) -> Enrolment:
-    """One enrolment from two accounts of it, `stored` itself if nothing is new. Active is what was written last."""
+    """One enrolment from two accounts of it, `stored` itself if nothing is new.
+
+    active and moved_to are those of the account that was written last.
+    """
     written_last = max(stored, given, key=_written)
     read_last = max(stored, given, key=_read)
     merged = replace(
         stored,
         active=written_last.active,
+        moved_to=written_last.moved_to,
         added_by=max(stored.added_by or "", given.added_by or "") or None,
         enrolled_date=earlier(stored.enrolled_date, given.enrolled_date),
         status=max(stored.status, given.status),
@@ -160,9 +188,12 @@ def merge_enrolment(stored: Enrolment, given: Enrolment) -> Enrolment:
     return stored if merged == stored else replace(merged, version=stored.version + 1)
 
 
-def _written(enrolment: Enrolment) -> tuple[datetime, bool]:
-    """What was written last is greatest; of two at one time the one that ended the enrolment."""
-    return enrolment.updated_at or _NEVER, not enrolment.active
+def _written(enrolment: Enrolment) -> tuple[datetime, bool, str]:
+    """What was written last is greatest; of two at one time the one that ended the enrolment, then the one that moved.
+
+    Of two that moved to different contexts at one time the greater id wins: any order does, so long as it is one.
+    """
+    return enrolment.updated_at or _NEVER, not enrolment.active, enrolment.moved_to or ""
 
 
 def _read(enrolment: Enrolment) -> tuple[datetime, str, int]:

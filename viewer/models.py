@@ -100,6 +100,9 @@ class UserEnrolments(models.Model):
     lastreadcontentstatus = models.SmallIntegerField(null=True)
     lastcontentaccesstime = models.DateTimeField(null=True)
     datetime = models.DateTimeField(null=True, help_text="of the last write")
+    moved_to = models.CharField(  # noqa: DJ001 - null: nothing was moved away
+        max_length=ID_LENGTH, null=True, help_text="context id that the progress was moved to"
+    )
     version = models.IntegerField(default=1)
 
     class Meta:

@@ -152,6 +152,19 @@ def test_every_numbered_file_was_run_once(settings: Any) -> None:
     assert options.one()["gc_grace_seconds"] == 3600
 
 
+def test_a_keyspace_of_an_earlier_release_gets_the_new_column(tmp_path: Path, tier: dict[str, str]) -> None:
+    assert manage(tmp_path, "sync_cassandra", **tier).returncode == 0
+    table = f"{tier['VIEWER_CASSANDRA_KEYSPACE']}.user_enrolments"
+    ask = session.session().execute
+    ask(f"ALTER TABLE {table} DROP moved_to")
+    ask(f"INSERT INTO {table} (userid, courseid, batchid, addedby) VALUES ('rahul', 'class-1-maths', 'b-1', 'asha')")
+    for _ in range(2):
+        ran = manage(tmp_path, "sync_cassandra", **tier)
+        assert ran.returncode == 0, ran.stderr
+    kept = ask(f"SELECT addedby, moved_to FROM {table} WHERE userid = 'rahul'").one()
+    assert dict(kept) == {"addedby": "asha", "moved_to": None}
+
+
 @pytest.mark.parametrize(
     ("told", "options"),
     [

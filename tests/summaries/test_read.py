@@ -76,6 +76,7 @@ def golden(user: str) -> dict[str, Any]:
         "lastReadContentId": SINGLE,
         "lastReadContentStatus": 2,
         "lastContentAccessTime": DONE_AT,
+        "movedTo": None,
     }
 
 

@@ -33,7 +33,7 @@ NULLS = {"name": None, "logo": None, "leafNodesCount": None, "description": None
 FIELDS = [
     "userId", "collectionId", "contextId", "enrolledDate", "active", "contentStatus", "assessmentStatus", "collection",
     "issuedCertificates", "completedOn", "progress", "status", "completionPercentage", "optional_nodes",
-    "lastReadContentId", "lastReadContentStatus", "lastContentAccessTime",
+    "lastReadContentId", "lastReadContentStatus", "lastContentAccessTime", "movedTo",
 ]  # fmt: skip
 
 
@@ -69,6 +69,7 @@ def test_an_enrolment_says_its_own_numbers() -> None:
         last_read_content_id="b",
         last_read_content_status=2,
         last_content_access_time=at(4),
+        moved_to="program-batch-1",
     )
     record = summary(KEY, enrolment, agg(a=facts(), b=facts()), TREE, FACTS)
     assert record["active"] is False
@@ -77,6 +78,8 @@ def test_an_enrolment_says_its_own_numbers() -> None:
     assert record["completedOn"] == to_epoch_ms(at(5))
     assert (record["lastReadContentId"], record["lastReadContentStatus"]) == ("b", 2)
     assert record["lastContentAccessTime"] == to_epoch_ms(at(4))
+    assert record["movedTo"] == "program-batch-1"
+    assert summary(KEY, replace(enrolment, moved_to=None), None, TREE, FACTS)["movedTo"] is None
     for name in ("enrolledDate", "completedOn", "lastContentAccessTime", "status"):
         assert type(record[name]) is int
 

@@ -284,6 +284,7 @@ def test_a_dry_run_tells_what_would_move_and_writes_nothing(sites: tuple[Site, S
         ("assessment_aggregator", "user_id", "total_score = total_score + 0.001"),
         ("user_activity_agg", "user_id", 'kept = \'{"x": {"status": 1}}\''),
         ("user_enrolments", "userid", "datetime = '2031-01-01 00:00:00.001'"),
+        ("user_enrolments", "userid", "moved_to = 'elsewhere'"),
         ("user_contexts", "userid", "contextid = 'elsewhere'"),
         ("stale_marks", "userid", "token = 5"),
         ("provenance", "userid", "state = 'lost'"),

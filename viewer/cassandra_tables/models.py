@@ -121,6 +121,7 @@ class UserEnrolments(Model):
     lastreadcontentstatus = columns.Integer()
     lastcontentaccesstime = columns.DateTime()
     datetime = columns.DateTime()
+    moved_to = columns.Text()
     version = columns.Integer()
     write_id = columns.BigInt()
 

@@ -225,14 +225,14 @@ def _holds(policy: Policy, target: Target, candidate: Candidate, rule: Rule, eva
         case Kind.WITHIN_CONTEXT:
             return batch is not None and is_between(completed, batch.start_date, batch.end_date, policy.zone)
         case Kind.ONGOING_BATCH:
-            return _is_ongoing(candidate.batch, evaluated_at.astimezone(policy.zone).date())
+            return is_ongoing(candidate.batch, evaluated_at.astimezone(policy.zone).date())
         case Kind.COLLECTION_COMPLETED_WITHIN:
             whole = candidate.collection_completed
             return whole is not None and _within(policy, rule, whole, evaluated_at)
 
 
-def _is_ongoing(batch: BatchFacts | None, day: date) -> bool:
-    """By its dates alone: what its owner says of it now was not known then."""
+def is_ongoing(batch: BatchFacts | None, day: date) -> bool:
+    """Whether the batch is under way, by its dates alone: what its owner says of it now was not known then."""
     return batch is not None and status_on(replace(batch, status=None), day) is BatchStatus.ONGOING
 
 

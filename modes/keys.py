@@ -30,14 +30,19 @@ class Mode(StrEnum):
     MOVE = "move"
 
     @property
-    def is_built(self) -> bool:
-        """True where an instance can be set to it."""
-        return self is not Mode.MOVE
-
-    @property
     def copies(self) -> bool:
         """True where completions are copied into other contexts."""
         return self in {Mode.COPY_CONTENT, Mode.COPY_COLLECTION}
+
+    @property
+    def moves(self) -> bool:
+        """True where a batch's progress goes over into a program."""
+        return self is Mode.MOVE
+
+    @property
+    def carries(self) -> bool:
+        """True where what was done in one context may be brought into another, by a copy or a move."""
+        return self.copies or self.moves
 
     @property
     def ignores_context(self) -> bool:
@@ -47,7 +52,7 @@ class Mode(StrEnum):
     @property
     def reaches_others(self) -> bool:
         """True where what is viewed in one context may count in another."""
-        return self.copies or self.ignores_context
+        return self.carries or self.ignores_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ def own_part(row: Consumption) -> Consumption | None:
 
     A carried completion keeps the progress that was there before; a row that only a carry made has a view count of 0.
     """
-    if row.origin is None:
+    if row.origin is None or row.rebuilt:
         return row
     if not row.view_count:
         return None

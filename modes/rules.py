@@ -70,7 +70,7 @@ class Rule:
             case Kind.WITHIN_CONTEXT:
                 return "completed between the first and the last day of the batch or program"
             case Kind.ONGOING_BATCH:
-                return "completed in a batch that has not ended"
+                return "in a batch that was under way"
             case Kind.COMPLETED_WITHIN:
                 return f"completed within the last {self._span}"
             case Kind.COLLECTION_COMPLETED_WITHIN:

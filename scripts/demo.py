@@ -17,7 +17,7 @@ from types import FrameType
 
 from demo_modes import prepare, story
 from demo_runner import Call, Story, Tally, http_caller, play_all
-from demo_scenarios import BUILT, ModeTables
+from demo_scenarios import ALL, ModeTables
 from demo_server import ROOT, NotPlayable, Service, running
 from demo_stories import all_stories
 
@@ -55,7 +55,7 @@ def _on_own(*, keep: bool) -> Tally:
     with running(real, keep=keep) as service:
         tally = _play(service.url, "strict", all_stories("", SAMPLE, REAL_COURSE, service.events))
         _tell_failures(tally, service)
-    for tables in BUILT:
+    for tables in ALL:
         tally.add(_in_mode(tables, keep=keep))
     return tally
 

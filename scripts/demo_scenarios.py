@@ -122,14 +122,13 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class ModeTables:
-    """The rows of one mode. rules: the carry-forward rules they are played with; built: whether it can be played."""
+    """The rows of one mode. rules: the carry-forward rules they are played with."""
 
     mode: str
     title: str
     about: str
     scenarios: tuple[Scenario, ...]
     rules: dict[str, Any] | None = None
-    built: bool = True
 
 
 # --- where it happens ----------------------------------------------------------------------------------------
@@ -420,8 +419,6 @@ MOVE = ModeTables(
         ),
     ),
     {"match": "any", "target": "program", "rules": [{"type": "ongoingBatch"}]},
-    built=False,
 )
 
 ALL = (STRICT, NO_CONTEXT_CONTENT, NO_CONTEXT_COLLECTION, COPY_CONTENT, COPY_COLLECTION, MOVE)
-BUILT = tuple(tables for tables in ALL if tables.built)

@@ -6,7 +6,7 @@ from typing import Any
 
 from catalogue import api as catalogue
 from catalogue.hierarchy import Hierarchy
-from common.rows import Attempt, Consumption, ContextKey, Provenance, RowKey
+from common.rows import COPIED, Attempt, Consumption, ContextKey, Provenance, RowKey
 from modes import instance, keys
 from viewer.progress import Lost, Sources
 from viewer.store import get_store
@@ -40,8 +40,12 @@ def lost(sources: Sources, mode: keys.Mode, records: Sequence[Provenance]) -> li
     """The completions carried into this context that do not count: those `mode` hides, and those taken back."""
     seen = {row.key: row for row in keys.visible(mode, sources.rows)}
     hidden = [Lost(row.last_updated_time) for row in sources.rows if seen.get(row.key) != row]
-    undone = [record for record in records if record.undone_at is not None and _target(record).context == sources.key]
-    return [*hidden, *(Lost(record.recorded_at, record.undone_at) for record in undone)]
+    undone = [
+        Lost(record.recorded_at, record.undone_at)
+        for record in records
+        if record.action == COPIED and record.undone_at is not None and _target(record).context == sources.key
+    ]
+    return [*hidden, *undone]
 
 
 def own_attempts(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
@@ -85,7 +89,7 @@ def _carried_attempts(records: Sequence[Provenance]) -> set[tuple[RowKey, str]]:
     return {
         (_target(record), attempt)
         for record in records
-        if record.undone_at is None
+        if record.action == COPIED and record.undone_at is None
         for attempt in record.facts.get("attempts", ())
     }
 

@@ -1,4 +1,4 @@
-"""What was viewed in one context and counts in others: marks them, or carries completions there."""
+"""What was viewed in one context and counts in others: marks them, or carries it there."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from common.rows import ContextKey
 from modes import instance, keys
-from viewer import carrying, counting
+from viewer import carrying, counting, moves
 from viewer.store import get_store
 
 
@@ -23,6 +23,8 @@ def pass_on(changed: Iterable[ContextKey], now: datetime) -> int:
         of_learner[key.user_id].append(key)
     if mode.copies:
         return sum(len(carrying.carry(user_id, now)) for user_id in of_learner)
+    if mode.moves:
+        return sum(len(moves.move(user_id, now)) for user_id in of_learner)
     return sum(_mark_reached(mode, user_id, own, now) for user_id, own in of_learner.items())
 
 

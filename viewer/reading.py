@@ -62,14 +62,14 @@ def _known(wanted: Wanted, asked: Sequence[RowKey] | None, now: datetime) -> dic
     changes none of them.
     """
     # The map knows no marks: where another context's may change this one, they are asked for first.
-    copies = instance.current().mode.copies
-    if copies:
+    carries = instance.current().mode.carries
+    if carries:
         aggregator.fold_pending(wanted, now)
     seen = statusmap.look(wanted)
     missed = [context for context in wanted if context not in seen.found]
     if not missed:
         return seen.found
-    if not copies:
+    if not carries:
         aggregator.fold_pending(missed, now)
     reserved = statusmap.begin_fill(seen, missed)
     if asked is None or reserved is not None:

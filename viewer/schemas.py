@@ -120,6 +120,16 @@ EXPLANATION: dict[str, Any] = {
             **_WHEN_CARRIED,
             "description": "about carrying here now, with each candidate; null: not enrolled",
         },
+        "moved": {
+            "type": "array",
+            "items": {"type": "object", "additionalProperties": True},
+            "description": "the moves from or to this context that took the content along",
+        },
+        "moves": {
+            "type": "array",
+            "items": {"type": "object", "additionalProperties": True},
+            "description": "in move mode, what is decided about moving between this context and others now",
+        },
         "sentences": {"type": "array", "items": _TEXT},
     },
 }

@@ -15,9 +15,9 @@ from demo_modes import learner, outcome, prepare, step_of
 from demo_runner import http_caller, judge
 from demo_scenarios import (
     ALL,
-    BUILT,
     COPY_COLLECTION,
     COPY_CONTENT,
+    MOVE,
     NO_CONTEXT_COLLECTION,
     NO_CONTEXT_CONTENT,
     STRICT,
@@ -27,9 +27,9 @@ from demo_scenarios import (
 
 __all__ = [
     "ALL",
-    "BUILT",
     "COPY_COLLECTION",
     "COPY_CONTENT",
+    "MOVE",
     "NO_CONTEXT_COLLECTION",
     "NO_CONTEXT_CONTENT",
     "STRICT",

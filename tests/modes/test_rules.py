@@ -153,7 +153,7 @@ def test_whatever_is_said_is_read_or_refused(said: object) -> None:
     [
         (Rule(Kind.ALWAYS), "always"),
         (Rule(Kind.WITHIN_CONTEXT), "completed between the first and the last day of the batch or program"),
-        (Rule(Kind.ONGOING_BATCH), "completed in a batch that has not ended"),
+        (Rule(Kind.ONGOING_BATCH), "in a batch that was under way"),
         (Rule(Kind.COMPLETED_WITHIN, "months", 3), "completed within the last 3 months"),
         (Rule(Kind.COMPLETED_WITHIN, "months", 1), "completed within the last month"),
         (Rule(Kind.COMPLETED_WITHIN, "days", 1), "completed within the last day"),

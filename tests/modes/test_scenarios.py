@@ -26,7 +26,7 @@ class School:
 @pytest.fixture(scope="module")
 def school(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
     tier, mode = request.param
-    tables = next(each for each in scenarios.BUILT if each.mode == mode)
+    tables = next(each for each in scenarios.ALL if each.mode == mode)
     own = uuid.uuid4().hex[:8]
 
     def name(learner: str) -> str:
@@ -79,6 +79,11 @@ def test_copy_content_shows_a_content_as_its_table_says(school: School, scenario
 
 @rows_of(scenarios.COPY_COLLECTION)
 def test_copy_collection_shows_a_content_as_its_table_says(school: School, scenario: Scenario) -> None:
+    play(school, scenario)
+
+
+@rows_of(scenarios.MOVE)
+def test_move_shows_a_content_as_its_table_says(school: School, scenario: Scenario) -> None:
     play(school, scenario)
 
 

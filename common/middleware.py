@@ -5,10 +5,13 @@ import time
 import uuid
 from collections.abc import Callable
 
-from django.http import HttpRequest
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 
 logger = logging.getLogger("viewer.request")
+REFUSALS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest, MultiPartParserError)
 QUIET = frozenset({"/health", "/ready", "/metrics"})
 
 
@@ -38,3 +41,9 @@ class RequestLog:
                     logger.makeRecord(logger.name, logging.INFO, __file__, 0, "request", (), None, extra=about)
                 )
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Logs what a page failed on; what is a 4xx is no failure."""
+        if not isinstance(exception, REFUSALS):
+            about = {"method": request.method, "path": request.path}
+            logger.error("a page failed", exc_info=exception, extra=about)

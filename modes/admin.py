@@ -14,7 +14,7 @@ from django.utils.html import format_html
 
 from common import timestamps
 from modes import instance, switching
-from modes.models import CarryRules, Instance, ModeChange
+from modes.models import CarryRules, Instance, ModeChange, Walk
 
 EXAMPLE = (
     '{"match": "any", "target": "any", "rules": [{"type": "completedWithin", "unit": "months", "value": 3}, '
@@ -27,7 +27,7 @@ SAVED = ("in_words", "version", "updated_by", "updated_at")
 class InstanceAdmin(admin.ModelAdmin[Instance]):
     """Edits the switches. The mode is shown, not edited: changing it re-reads every learner's answers."""
 
-    readonly_fields = ("mode", "epoch")
+    readonly_fields = ("mode", "mode_since", "epoch", "rows_epoch", "rows_settled")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never: there is one row."""
@@ -102,6 +102,27 @@ class CarryRulesAdmin(admin.ModelAdmin[CarryRules]):
         by = request.user.get_username()
         row = switching.save_rules(obj.scope, obj.scope_id, obj.rule_set(), by, timestamps.now())
         obj.pk = row.pk
+
+
+@admin.register(Walk)
+class WalkAdmin(admin.ModelAdmin[Walk]):
+    """Shows how far each pass over all learners came; a worker makes it."""
+
+    list_display = ("reason", "learners", "carried", "failed", "started_at", "finished_at")
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
+        return False
 
 
 @admin.register(ModeChange)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from common.database import available
@@ -16,11 +17,18 @@ MAX_AGE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class InstanceSettings:
-    """What the admin chose. epoch: grows with every change of the mode."""
+    """What the admin chose.
+
+    epoch: grows with every change of the mode. mode_since: when it became this one; None: it always was. rows_epoch: at
+    which epoch rows were given other places last. rows_settled: every learner's rows are known to be there.
+    """
 
     mode: Mode = Mode.STRICT
     epoch: int = 1
     force_view_end: bool = False
+    mode_since: datetime | None = None
+    rows_epoch: int = 0
+    rows_settled: bool = True
 
     @property
     def was_changed(self) -> bool:
@@ -60,8 +68,9 @@ class Cached(Generic[ValueT]):
 @available()
 def read() -> InstanceSettings:
     """The settings as they are stored now; costs a query."""
-    row = Instance.objects.filter(pk=Instance.ONLY).values_list("mode", "epoch", "force_view_end").first()
-    return InstanceSettings(Mode(row[0]), row[1], row[2]) if row else InstanceSettings()
+    names = ("mode", "epoch", "force_view_end", "mode_since", "rows_epoch", "rows_settled")
+    row = Instance.objects.filter(pk=Instance.ONLY).values_list(*names).first()
+    return InstanceSettings(Mode(row[0]), *row[1:]) if row else InstanceSettings()
 
 
 _cached = Cached(read)

@@ -46,6 +46,16 @@ class Instance(models.Model):
         ),
     )
 
+    mode_since = models.DateTimeField(
+        null=True, blank=True, help_text="When the mode became this one (UTC); empty: it always was."
+    )
+    rows_epoch = models.PositiveIntegerField(
+        default=0, help_text="At which epoch rows were given other places last; 0: never."
+    )
+    rows_settled = models.BooleanField(
+        default=True, help_text="Whether every learner's rows are known to be where the mode keeps them."
+    )
+
     class Meta:
         verbose_name = "instance"
         verbose_name_plural = "instance"
@@ -154,3 +164,27 @@ class ModeChange(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Never. Raises TypeError."""
         raise TypeError("What was changed is never forgotten")
+
+
+class Walk(models.Model):
+    """One pass over all learners after a change: who comes later finds how far it got, and goes on there."""
+
+    reason = models.TextField(help_text="What was changed.")
+    epoch = models.PositiveIntegerField(help_text="Of the instance, when it was begun.")
+    started_at = models.DateTimeField(help_text="When it was begun (UTC).")
+    after = models.TextField(blank=True, default="", help_text="The learner it came to last; empty: none yet.")
+    learners = models.PositiveBigIntegerField(default=0, help_text="How many it came to.")
+    carried = models.PositiveBigIntegerField(default=0, help_text="How many completions or collections it carried.")
+    failed = models.PositiveBigIntegerField(
+        default=0, help_text="Learners who could not be brought in line; the log tells why."
+    )
+    leased_until = models.DateTimeField(null=True, blank=True, help_text="Until then somebody is at it (UTC).")
+    finished_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it came to its end, or was replaced by a newer one (UTC)."
+    )
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"Walk {self.pk}: {self.reason}"

@@ -68,6 +68,8 @@ def _sentences(
         told = ["Nothing in this collection has to be done; the first completed content completes it."]
     if record["status"] == Status.COMPLETED and len(done) < total:
         told.append("It was completed before, and stays so although not all that counts now is done.")
+    if record["movedTo"] is not None:
+        told.append(f"The progress here was moved to {record['movedTo']}.")
     told += [
         f"{label}: {_listed(contents)}."
         for label, contents in (

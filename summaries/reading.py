@@ -15,10 +15,10 @@ from common.identity import Caller
 from common.ids import check_id
 from common.rows import ActivityAgg, ContextKey, Enrolment, RowKey, Status
 from common.timestamps import EPOCH
-from modes import instance, keys
+from modes import keys
 from summaries import record
 from summaries.inputs import Kind, ListQuery, SummaryInput, SummaryReadInput
-from viewer import aggregator
+from viewer import aggregator, rekeying
 from viewer.store import get_store
 
 KEYS_PER_READ = 1000  # a statement has a limit of values; a learner has no limit of contents viewed
@@ -106,11 +106,11 @@ def _entry(key: ContextKey) -> Entry:
 
 def _entries(user_id: str, kind: Kind, now: datetime) -> list[Entry]:
     """What a list of this kind holds, in no order."""
-    store = get_store()
+    store, mode = get_store(), rekeying.mode_for(user_id)
     marked = {mark.key for mark in store.marks(user_id)}
     enrolments = store.enrolments(user_id)
     own = {one.key for one in enrolments}
-    if keys.awaited(instance.current().mode, marked, own):
+    if keys.awaited(mode, marked, own):
         aggregator.fold_pending(own, now)
         enrolments = store.enrolments(user_id)
     enrolled = [Entry(one.key, one) for one in enrolments]
@@ -119,8 +119,9 @@ def _entries(user_id: str, kind: Kind, now: datetime) -> list[Entry]:
     known = {entry.key for entry in enrolled}
     without = [key for key in store.contexts(user_id) if key not in known]
     aggregator.fold_pending(marked & set(without), now)
-    aggs = _aggs(without)
-    organic = [Entry(key, None, aggs.get(key, ActivityAgg(key))) for key in without]
+    aggs = {key: ActivityAgg(key) for key in without} | _aggs(without)
+    # A context that was emptied, by a move or by a change of mode, is still among the learner's and tells nothing.
+    organic = [Entry(key, None, agg) for key, agg in aggs.items() if agg.agg_details or not agg.version]
     return organic if kind == "organic" else enrolled + organic
 
 

@@ -21,8 +21,8 @@ from catalogue import api as catalogue
 from common import timestamps
 from common.errors import Unavailable
 from common.rows import ContextKey, StaleMark
-from modes import instance, keys
-from viewer import counting, outbox, progress, reaching, turns
+from modes import keys
+from viewer import counting, outbox, progress, reaching, rekeying, turns
 from viewer.store import Fold, get_store
 
 ResultT = TypeVar("ResultT")
@@ -156,6 +156,7 @@ def _serve_together(marks: Sequence[StaleMark], now: datetime) -> dict[StaleMark
     Those are left out whose tree is not known, and all that would change where one was lost to another writer.
     """
     store = get_store()
+    rekeying.bring(mark.key.user_id for mark in marks)
     sources = store.sources_of([mark.key for mark in marks])
     # Fresh: what a fold clears may be the very mark that a new tree has caused.
     tree = cache(partial(catalogue.hierarchy, fresh=True))
@@ -201,7 +202,8 @@ def fold_pending(wanted: Iterable[ContextKey], now: datetime) -> None:
     asked = set(wanted)
     if not asked:
         return
-    user_id, mode = next(iter(asked)).user_id, instance.current().mode
+    user_id = next(iter(asked)).user_id
+    mode = rekeying.mode_for(user_id)
     for _ in range(STEPS):
         marks = get_store().marks(user_id)
         awaited = keys.awaited(mode, {mark.key for mark in marks}, asked)
@@ -287,6 +289,7 @@ def _settled(mark: StaleMark, tally: Tally, now: datetime) -> Tally:
 def fold_context(key: ContextKey, now: datetime) -> Tally:
     """Adds up one context and saves it, where anything changed."""
     store = get_store()
+    rekeying.bring([key.user_id])
     tally = Tally(folded=1)
     for _ in range(MAX_TRIES):
         # Fresh: what this fold clears may be the very mark that a new tree has caused.

@@ -12,23 +12,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from catalogue import api as catalogue
 from catalogue.days import BatchStatus, status_on
 from catalogue.facts import BatchFacts
 from common.errors import Conflict, NotFound
-from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Provenance, RowKey, Status
+from common.rows import COPIED, ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Provenance, RowKey, Status
 from common.timestamps import to_epoch_ms
 from modes import carry as deciding
 from modes import instance, keys, policy
 from modes.carry import Candidate, Decision, Policy, Target
 from modes.rules import RuleSet
-from viewer import counting, statusmap
+from viewer import counting, rekeying, statusmap
 from viewer.store import Carry, TakenBack, get_store
 from viewer.store.batch import kept_status, thawed
 
 logger = logging.getLogger("viewer.carrying")
-COPIED = "copied"
 MAX_TRIES = 3
 
 
@@ -70,6 +70,7 @@ class Learner:
 
 def read_learner(user_id: str) -> Learner:
     """Everything about one learner that a decision may need. Five reads, of nobody else's rows."""
+    rekeying.bring([user_id])
     store = get_store()
     enrolments = store.enrolments(user_id)
     rows = store.all_rows(user_id)
@@ -104,7 +105,7 @@ def decisions(learner: Learner, mode: keys.Mode, now: datetime, rules: RuleSet |
     rules: instead of those that hold, for who asks what would be.
     """
     for enrolment in learner.enrolments:
-        chosen = _policy(mode, learner, enrolment)
+        chosen = policy_of(mode, learner, enrolment)
         yield from _decisions_for(learner, enrolment, chosen if rules is None else replace(chosen, rules=rules), now)
 
 
@@ -113,7 +114,7 @@ def decide_one(learner: Learner, mode: keys.Mode, key: RowKey, now: datetime) ->
     enrolment = learner.enrolled.get(key.context)
     if enrolment is None:
         return None
-    chosen = _policy(mode, learner, enrolment)
+    chosen = policy_of(mode, learner, enrolment)
     found = deciding.candidates_of(enrolment, learner.rows).get(key.content_id, [])
     return _decision(learner, enrolment, chosen, key.content_id, found, now)
 
@@ -128,9 +129,7 @@ def _decisions_for(learner: Learner, enrolment: Enrolment, chosen: Policy, now: 
 def _decision(
     learner: Learner, enrolment: Enrolment, chosen: Policy, content: str, found: Iterable[Consumption], now: datetime
 ) -> Decision:
-    today = now.astimezone(chosen.zone).date()
-    batch = learner.batches.get(enrolment.context_id)
-    target = Target(enrolment, batch, ended=batch is not None and status_on(batch, today) is BatchStatus.ENDED)
+    target = target_of(learner, enrolment, chosen.zone, now)
     key = RowKey(*enrolment.key, content)
     candidates = [
         Candidate(row, learner.enrolled.get(row.key.context), learner.batches.get(row.key.context_id)) for row in found
@@ -138,7 +137,15 @@ def _decision(
     return deciding.decide(chosen, target, content, learner.at(key), candidates, learner.undone)
 
 
-def _policy(mode: keys.Mode, learner: Learner, enrolment: Enrolment) -> Policy:
+def target_of(learner: Learner, enrolment: Enrolment, zone: ZoneInfo, now: datetime) -> Target:
+    """The enrolment as a place to which something may come."""
+    batch = learner.batches.get(enrolment.context_id)
+    ended = batch is not None and status_on(batch, now.astimezone(zone).date()) is BatchStatus.ENDED
+    return Target(enrolment, batch, ended=ended)
+
+
+def policy_of(mode: keys.Mode, learner: Learner, enrolment: Enrolment) -> Policy:
+    """What this mode carries there."""
     batch = learner.batches.get(enrolment.context_id)
     chosen = policy.policy_for(batch.program_id if batch else None, enrolment.collection_id)
     return replace(chosen, mode=mode)
@@ -279,7 +286,7 @@ def uncover(places: Iterable[RowKey], now: datetime) -> None:
     if chosen.mode.copies or not chosen.was_changed or not asked:
         return
     store = get_store()
-    hidden = [row for row in store.rows(asked) if row.origin is not None]
+    hidden = [row for row in store.rows(asked) if row.origin is not None and not row.rebuilt]
     if not hidden:
         return
     records = {record.id: record for record in store.provenance(asked[0].user_id)}

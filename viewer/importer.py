@@ -17,7 +17,7 @@ from common import timestamps
 from common.errors import FieldError, InvalidField, MissingField
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Question, RowKey, Status
 from modes import instance, keys
-from viewer import merging, statusmap
+from viewer import merging, rekeying, statusmap
 from viewer.import_columns import ACTIVITY_AGG, ATTEMPT, CONSUMPTION, ENROLMENT, Layout, read_columns
 from viewer.lifecycle import PROGRESS_BEFORE_END, progress_of
 from viewer.store import imports
@@ -403,6 +403,7 @@ class Import:
 
     def _imported(self, batch: ImportBatch, rows: Iterable[Row]) -> int:
         """How many rows the batch changed; the status map forgets its learners, as it knows nothing of merges."""
+        rekeying.bring(row.key.user_id for row in rows)
         with statusmap.writing({row.key.user_id for row in rows}) as written:
             changed = self._store.import_rows(batch)
             written.forget()

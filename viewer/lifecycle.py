@@ -152,7 +152,7 @@ def _completed(row: Consumption, event: ViewEvent) -> Consumption:
         progress=100,
         last_completed_time=event.completed_time,
         own_completed_time=event.completed_time,
-        origin=None,
+        origin=_own_origin(row),
     )
 
 
@@ -161,17 +161,22 @@ def _revisited(row: Consumption, event: ViewEvent) -> tuple[Consumption, Outcome
         return row, Outcome.OLDER
     known = row.last_completed_time or row.last_updated_time
     earlier = event.client_timed and event.completed_time < known
-    if not earlier and row.origin is None:
-        return row, Outcome.OLDER
     own = row.own_completed_time
+    if not earlier and (own is not None if row.rebuilt else row.origin is None):
+        return row, Outcome.OLDER
     corrected = replace(
         _written(row, event),
         progress=100,
         last_completed_time=min(known, event.completed_time),
         own_completed_time=event.completed_time if own is None else min(own, event.completed_time),
-        origin=None,
+        origin=_own_origin(row),
     )
     return corrected, Outcome.APPLIED
+
+
+def _own_origin(row: Consumption) -> str | None:
+    """What his own completion leaves of it: a carry ends with it, and a rebuilt row stays one."""
+    return row.origin if row.rebuilt else None
 
 
 def _later(known: datetime | None, new: datetime) -> datetime:

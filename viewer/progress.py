@@ -175,7 +175,7 @@ def row_facts(row: Consumption) -> dict[str, Any]:
         "lastCompletedTime": _ms(row.last_completed_time),
         "viewCount": row.view_count,
         "timespent": row.timespent,
-        "origin": row.origin,
+        "origin": None if row.rebuilt else row.origin,
         "version": row.version,
         "storedTime": to_epoch_ms(row.last_updated_time),
         "ownCompletedTime": _ms(row.own_completed_time),

@@ -9,7 +9,7 @@ from common.identity import Caller
 from common.ids import check_id
 from common.rows import ContextKey, RowKey, Status
 from modes import instance, keys
-from viewer import aggregator, carrying, counting, events, statusmap, tasks
+from viewer import aggregator, carrying, counting, events, rekeying, statusmap, tasks
 from viewer.inputs import MAX_CONTENTS, ReadInput, StartInput
 from viewer.lifecycle import Outcome, Verb, ViewEvent
 from viewer.store import get_store
@@ -48,7 +48,7 @@ def row_key(caller: Caller, given: StartInput) -> RowKey:
         raise MissingField("contentId", "contentId is required")
     check_place(given.collection_id, given.context_id)
     view = keys.View(user_id, content_id, given.collection_id, given.context_id)
-    return keys.write_key(instance.current().mode, view)
+    return keys.write_key(rekeying.mode_for(user_id), view)
 
 
 def check_place(collection_id: str | None, context_id: str | None) -> None:
@@ -67,7 +67,7 @@ def read_scope(caller: Caller, given: ReadInput, now: datetime) -> tuple[str, ke
     check_place(given.collection_id, given.context_id)
     if not content_ids and given.collection_id is None:
         raise NothingToRead("contentId", "Name a contentId or a collectionId")
-    mode = instance.current().mode
+    mode = rekeying.mode_for(user_id)
     places = (given.collection_id, given.context_id)
     scope = keys.read_scope(mode, user_id, content_ids, *places, leaves=counting.leaves_of)
     return user_id, _best_context(scope, now) if scope.any_context else scope

@@ -12,7 +12,7 @@ from celery import shared_task
 from django.conf import settings
 
 from common import timestamps
-from viewer import aggregator, publisher, statusmap, waking
+from viewer import aggregator, publisher, statusmap, waking, walking
 
 logger = logging.getLogger("viewer.tasks")
 SWEEP_LIMIT = 1000
@@ -47,6 +47,7 @@ def sweep() -> None:
     statusmap.heal(timestamps.now())
     tally = aggregator.sweep(SWEEP_LIMIT, timedelta(seconds=settings.VIEWER_SWEEP_SECONDS), until=_until())
     _log("sweep", began, **asdict(tally), published=publisher.publish_waiting())
+    walking.go_on(until=_until())
 
 
 def _until() -> float:

@@ -7,6 +7,10 @@ import sys
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +69,27 @@ def test_any_text_is_one_line_that_reads_back(message: str, extra: dict[str, str
 @pytest.mark.parametrize("name", ["args", "msg", "levelno", "pathname", "thread", "taskName"])
 def test_pythons_own_bookkeeping_is_left_out(name: str) -> None:
     assert name not in json.loads(line())
+
+
+def _fails(_: HttpRequest) -> HttpResponse:
+    raise ZeroDivisionError("nobody caught this")
+
+
+def _refuses(_: HttpRequest) -> HttpResponse:
+    raise PermissionDenied
+
+
+urlpatterns = [path("fails", _fails), path("refuses", _refuses)]
+handler500 = "common.envelope.handler500"
+
+
+@pytest.mark.urls("tests.common.test_logs")
+@pytest.mark.parametrize(("page", "status", "logged"), [("/fails", 500, 1), ("/refuses", 403, 0)])
+def test_a_page_that_fails_leaves_its_traceback_once_and_one_that_refuses_none(
+    caplog: pytest.LogCaptureFixture, page: str, status: int, logged: int
+) -> None:
+    answer = Client(raise_request_exception=False).get(page)
+    assert answer.status_code == status
+    told = [record for record in caplog.records if record.exc_info]
+    assert len(told) == logged
+    assert all("nobody caught this" in JsonFormatter().format(record) for record in told)

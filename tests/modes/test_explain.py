@@ -265,7 +265,6 @@ def test_what_would_be_without_contexts(school: School) -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"mode": "move"}, "mode"),
         ({"mode": "none"}, "mode"),
         ({}, "mode"),
         ({"mode": "copy_content", "rules": {"rules": [{"type": "never"}]}}, "rules"),

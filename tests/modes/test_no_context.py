@@ -101,11 +101,3 @@ def test_an_enrolment_is_added_up_anew_from_rows_that_are_kept_elsewhere(server:
     assert "folded 4, saved 0" in done.stdout, "three contents and the enrolment, all as they are"
     found = ask(server, "/v1/view/agg", user, collectionId=MATHS, contextId=BATCH)
     assert (found["status"], found["completionPercentage"]) == (2, 100)
-
-
-def test_a_mode_that_keeps_other_rows_is_refused_once_there_are_learners(server: Server, user: str) -> None:
-    ask(server, "/v1/view/start", user, contentId=SINGLE)
-    done = server.manage("set_mode", "strict", "--yes")
-    assert done.returncode == 1
-    assert "Nothing was changed" in done.stderr
-    assert "no_context_content" in done.stderr

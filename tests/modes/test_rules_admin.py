@@ -145,7 +145,7 @@ def test_the_form_shows_an_example_that_can_be_saved(staff: Client) -> None:
         ),
         (
             '{"match": "all", "target": "program", "rules": [{"type": "ongoingBatch"}, {"type": "always"}]}',
-            "Into enrolments of programs: completed in a batch that has not ended; and always",
+            "Into enrolments of programs: in a batch that was under way; and always",
         ),
         ("{}", "Nothing is carried"),
         ("", "Withdrawn: the wider rules hold"),

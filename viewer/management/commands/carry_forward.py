@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from common import timestamps
 from common.errors import ViewerError
 from common.ids import plain_user_id
-from modes import explaining, instance
+from modes import instance
 from viewer import mode_change
 
 SAMPLES = 10
@@ -18,8 +18,8 @@ class Command(BaseCommand):
     """Carries and folds, learner by learner. Can be stopped and run again: what was carried is left alone."""
 
     help = (
-        "Carry completions into the enrolments where they count by the mode's rules: after a change of rules, or where "
-        "a change of mode was interrupted. With --dry-run it tells what would be carried."
+        "Carry progress into the enrolments where it counts by the mode's rules, and move what moves only when it is "
+        "asked for. With --dry-run it tells what would be carried."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,21 +34,23 @@ class Command(BaseCommand):
         if options["undo"]:
             self._undo(options["user"], options["undo"], dry_run=options["dry_run"])
             return
-        if not instance.current().mode.copies:
+        if not instance.current().mode.carries:
             self.stdout.write(f"The mode is {instance.current().mode}, which carries nothing: only adding up anew")
         user_ids = [plain_user_id(options["user"])] if options["user"] else mode_change.everybody(options["after"])
+        now, dry_run = timestamps.now(), options["dry_run"]
         learners = carried = 0
         try:
-            for user_id, decisions in mode_change.follow(user_ids, timestamps.now(), dry_run=options["dry_run"]):
-                for decision in decisions[: max(0, SAMPLES - carried)]:
-                    self.stdout.write(f"{user_id}: {decision.key.content_id} {explaining.place(decision.key)}")
-                learners, carried = learners + 1, carried + len(decisions)
+            for user_id in user_ids:
+                told = mode_change.bring_in_line(user_id, now, trigger="command", asked=True, dry_run=dry_run)
+                for one in told[: max(0, SAMPLES - carried)]:
+                    self.stdout.write(f"{user_id}: {one}")
+                learners, carried = learners + 1, carried + len(told)
                 if learners % TOLD_EVERY == 0:
                     self.stdout.write(f"{learners} learners, {carried} carried, last {user_id}")
         except ViewerError as error:
             raise CommandError(error.message) from None
-        told = "Dry run, nothing changed" if options["dry_run"] else "Done"
-        self.stdout.write(f"{told}: {learners} learners, {carried} carried")
+        done = "Dry run, nothing changed" if dry_run else "Done"
+        self.stdout.write(f"{done}: {learners} learners, {carried} carried")
 
     def _undo(self, user: str | None, record_id: str, *, dry_run: bool) -> None:
         """Raises CommandError where there is nothing to take back."""
@@ -57,7 +59,7 @@ class Command(BaseCommand):
         if dry_run:
             raise CommandError("--undo has no --dry-run: view/explain shows the record")
         try:
-            key = mode_change.undo(plain_user_id(user), record_id, timestamps.now())
+            told = mode_change.undo(plain_user_id(user), record_id, timestamps.now())
         except ViewerError as error:
             raise CommandError(error.message) from None
-        self.stdout.write(f"Taken back: {key.content_id} {explaining.place(key)}")
+        self.stdout.write(f"Taken back: {told}")

@@ -7,13 +7,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from common.errors import Unavailable
-from viewer import aggregator, publisher
+from viewer import aggregator, publisher, walking
 
 
 class Command(BaseCommand):
     """For an instance whose worker or beat is down: nothing stays stale that this has passed."""
 
-    help = "Fold every marked context and publish waiting events now, without worker or broker."
+    help = (
+        "Fold every marked context, publish waiting events and finish the walk after a change of mode or rules, now, "
+        "without worker or broker."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """--limit."""
@@ -24,7 +27,10 @@ class Command(BaseCommand):
         try:
             tally = aggregator.sweep(options["limit"], timedelta(0))
             published = publisher.publish_waiting()
+            walk = walking.go_on()
         except Unavailable as error:
             raise CommandError(error.message) from None
         counts = ", ".join(f"{name} {count}" for name, count in asdict(tally).items())
         self.stdout.write(f"Swept: {counts}, published {published}")
+        if walk is not None:
+            self.stdout.write(f"{walk}: {walk.learners} learners, {walk.carried} carried, {walk.failed} failed")

@@ -27,6 +27,16 @@ def to_epoch_ms(value: datetime) -> int:
     return (value - EPOCH) // _MS
 
 
+def epoch_ms_of(value: datetime | None) -> int | None:
+    """As `to_epoch_ms`, of a time that may be unknown."""
+    return to_epoch_ms(value) if value is not None else None
+
+
+def time_of(value: int | None) -> datetime | None:
+    """As `from_epoch_ms`, of ms that may be unknown."""
+    return from_epoch_ms(value) if value is not None else None
+
+
 def from_epoch_ms(value: int) -> datetime:
     """The time of `value` ms since 1970; values beyond the calendar give its first or last day."""
     return EPOCH + min(max(value, _FIRST_MS), _LAST_MS) * _MS

@@ -22,6 +22,7 @@ from common.envelope import plain_error
 from common.errors import BadRequest
 from common.middleware import RequestLog
 
+BODY_AT_ONCE = 16_384  # bytes that are there with the headers, or so soon after that the server takes them
 ROUTES_KEPT = 1024  # paths whose route is remembered; those with an id in them push each other out
 
 
@@ -53,7 +54,7 @@ _logged = RequestLog(_answer)
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """The answer of whichever handler the path belongs to."""
     handler = _api if environ.get("PATH_INFO", "").startswith(settings.API_PATHS) else _pages
-    return handler(environ, start_response)
+    return handler(environ, _ending(start_response) if _may_be_unread(environ) else start_response)
 
 
 def _api(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -72,3 +73,21 @@ def _api(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
     body: Iterable[bytes] = response
     return body
+
+
+def _may_be_unread(environ: dict[str, Any]) -> bool:
+    """Whether the call could be refused while something of its body is still on its way."""
+    length = environ.get("CONTENT_LENGTH")
+    return int(length) > BODY_AT_ONCE if length else bool(environ.get("HTTP_TRANSFER_ENCODING"))
+
+
+def _ending(start_response: Callable[..., Any]) -> Callable[..., Any]:
+    """Says with a refusal that the connection ends.
+
+    The server closes it where a body was not read, and a client that is not told sends its next call into nothing.
+    """
+
+    def started(status: str, headers: list[tuple[str, str]], *args: Any) -> Any:
+        return start_response(status, [*headers, ("Connection", "close")] if status >= "4" else headers, *args)
+
+    return started

@@ -6,13 +6,12 @@ values alone. Times are epoch milliseconds.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from catalogue.facts import CollectionFacts
 from catalogue.hierarchy import Hierarchy
 from common.rows import ActivityAgg, ContextKey, Enrolment, Status
-from common.timestamps import from_epoch_ms, to_epoch_ms
+from common.timestamps import epoch_ms_of, from_epoch_ms
 from viewer import progress
 
 
@@ -33,20 +32,20 @@ def summary(
         "userId": key.user_id,
         "collectionId": key.collection_id,
         "contextId": key.context_id,
-        "enrolledDate": _ms(known.enrolled_date),
+        "enrolledDate": epoch_ms_of(known.enrolled_date),
         "active": known.active,
         "contentStatus": _content_status(known, agg, hierarchy),
         "assessmentStatus": _assessment_status(agg),
         "collection": _collection(key, hierarchy, collection),
         "issuedCertificates": [_certificate(one) for one in known.issued_certificates],
-        "completedOn": _ms(known.completed_on),
+        "completedOn": epoch_ms_of(known.completed_on),
         "progress": known.progress,
         "status": int(known.status),
         "completionPercentage": known.completion_percentage,
         "optional_nodes": _optional_nodes(hierarchy),
         "lastReadContentId": known.last_read_content_id,
         "lastReadContentStatus": known.last_read_content_status,
-        "lastContentAccessTime": _ms(known.last_content_access_time),
+        "lastContentAccessTime": epoch_ms_of(known.last_content_access_time),
         "movedTo": known.moved_to,
     }
 
@@ -156,7 +155,3 @@ def _optional_nodes(hierarchy: Hierarchy | None) -> list[str]:
 def _is_optional(hierarchy: Hierarchy, unit: str) -> bool:
     leaves = hierarchy.leaves_of(unit)
     return bool(leaves) and hierarchy.optional.issuperset(leaves)
-
-
-def _ms(value: datetime | None) -> int | None:
-    return to_epoch_ms(value) if value is not None else None

@@ -22,6 +22,7 @@ from modes.rules import RuleSet
 from viewer import carrying, counting, statusmap, transfers
 from viewer.carrying import Learner
 from viewer.progress import Sources
+from viewer.sides import Side
 from viewer.store import get_store
 
 logger = logging.getLogger("viewer.moves")
@@ -288,7 +289,7 @@ def _make_own(attempts: Sequence[Attempt]) -> None:
             get_store().keep_record(replace(record, facts={**record.facts, "attempts": left}))
 
 
-def _saved(side: transfers.Side | None) -> bool:
+def _saved(side: Side | None) -> bool:
     return side is None or get_store().save_fold(side.before, side.after, ())
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from catalogue.hierarchy import Hierarchy
 from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, Status
-from common.timestamps import from_epoch_ms, to_epoch_ms
+from common.timestamps import epoch_ms_of, from_epoch_ms, to_epoch_ms
 from viewer.merging import ARCHIVE, WHOLE_CONTEXT, earlier, later, merge_kept
 from viewer.scoring import Best, best_scores
 
@@ -171,14 +171,14 @@ def row_facts(row: Consumption) -> dict[str, Any]:
     return {
         "status": int(row.status),
         "progress": 100 if row.status is Status.COMPLETED else row.progress,
-        "lastAccessTime": _ms(row.last_access_time),
-        "lastCompletedTime": _ms(row.last_completed_time),
+        "lastAccessTime": epoch_ms_of(row.last_access_time),
+        "lastCompletedTime": epoch_ms_of(row.last_completed_time),
         "viewCount": row.view_count,
         "timespent": row.timespent,
         "origin": None if row.rebuilt else row.origin,
         "version": row.version,
         "storedTime": to_epoch_ms(row.last_updated_time),
-        "ownCompletedTime": _ms(row.own_completed_time),
+        "ownCompletedTime": epoch_ms_of(row.own_completed_time),
     }
 
 
@@ -429,11 +429,3 @@ def _last_read(stored: Enrolment, details: Mapping[str, Mapping[str, Any]]) -> d
         "last_read_content_status": details[content]["status"],
         "last_content_access_time": time,
     }
-
-
-def _ms(value: datetime | None) -> int | None:
-    return to_epoch_ms(value) if value is not None else None
-
-
-def _time(value: Any) -> datetime | None:
-    return from_epoch_ms(int(value)) if value else None

@@ -24,16 +24,16 @@ from common.rows import (
     Enrolment,
     Provenance,
     RowKey,
-    Status,
 )
-from common.timestamps import from_epoch_ms, to_epoch_ms
+from common.timestamps import to_epoch_ms
 from modes import instance, keys
 from modes.instance import InstanceSettings
 from viewer import merging, rebuilding, statusmap
 from viewer.images import image, row_of
 from viewer.merging import WHOLE_CONTEXT
-from viewer.progress import COMPLETION_TOLD, Folded, Sources
+from viewer.progress import Sources
 from viewer.rebuilding import Images, Rebuilt, reshaped
+from viewer.sides import holding, progress_of, side_of, told_of, told_stamps
 from viewer.store import MovedRows, get_store
 from viewer.store.batch import thawed
 
@@ -41,6 +41,8 @@ logger = logging.getLogger("viewer.rekeying")
 SETTLE = timedelta(seconds=5)  # so long after a change somebody may still write as before
 DONE, PLANNED = "done", "planned"
 FIRST = "first"
+FOLDED = frozenset({"progress", "contents", "certificates"})
+"""Of what an enrolment tells: what a fold makes anew from rows, or never touches."""
 Left = Mapping[str, Sequence[Mapping[str, Any]]]
 MAX_TRIES = 8
 MAX_KNOWN = 100_000
@@ -283,58 +285,17 @@ def _begun(side: Sources) -> Mapping[str, Any]:
 def _as_before(side: Sources, told: Mapping[str, Any]) -> Sources:
     stored = side.enrolment
     assert stored is not None
-    stamps = {name: time for name, time in side.agg.agg_last_updated.items() if name != COMPLETION_TOLD}
-    if told["told"] is not None:
-        stamps[COMPLETION_TOLD] = told["told"]
-    enrolment = replace(
-        stored,
-        status=Status(told["status"]),
-        completion_percentage=told["percentage"],
-        completed_on=_time(told["completedOn"]),
-        last_read_content_id=told["lastRead"],
-        last_read_content_status=told["lastReadStatus"],
-        last_content_access_time=_time(told["lastAccess"]),
-    )
-    return replace(side, agg=replace(side.agg, agg_last_updated=stamps), enrolment=enrolment)
+    agg = replace(side.agg, agg_last_updated=told_stamps(side.agg, told["told"]))
+    return replace(side, agg=agg, enrolment=holding(stored, {**progress_of(stored), **told}))
 
 
 def _facts_of(side: Sources) -> dict[str, Any]:
     """What a fold changes of an enrolment, and would not change back."""
-    enrolment = side.enrolment
-    assert enrolment is not None
-    return {
-        "context": list(side.key[1:]),
-        "told": side.agg.agg_last_updated.get(COMPLETION_TOLD),
-        "status": int(enrolment.status),
-        "percentage": enrolment.completion_percentage,
-        "completedOn": _ms(enrolment.completed_on),
-        "lastRead": enrolment.last_read_content_id,
-        "lastReadStatus": enrolment.last_read_content_status,
-        "lastAccess": _ms(enrolment.last_content_access_time),
-    }
+    told = {name: value for name, value in told_of(side).items() if name not in FOLDED}
+    return {"context": list(side.key[1:]), **told}
 
 
 def _saved(sides: Sequence[Sources], restored: Sequence[Sources], now: datetime) -> bool:
     """Stores the enrolments that are another; False where one was changed since it was read."""
-    for side, after in zip(sides, restored, strict=True):
-        stored, enrolment = side.enrolment, after.enrolment
-        assert stored is not None
-        assert enrolment is not None
-        if after == side:
-            continue
-        if enrolment != stored:
-            enrolment = replace(enrolment, updated_at=now, version=stored.version + 1)
-        agg = replace(after.agg, version=side.agg.version + 1)
-        if not get_store().save_fold(
-            side, Folded(agg, enrolment if enrolment != stored else stored, completed=False), ()
-        ):
-            return False
-    return True
-
-
-def _ms(value: datetime | None) -> int | None:
-    return to_epoch_ms(value) if value is not None else None
-
-
-def _time(value: int | None) -> datetime | None:
-    return from_epoch_ms(value) if value is not None else None
+    wanted = (side_of(before, after.agg, after.enrolment, now) for before, after in zip(sides, restored, strict=True))
+    return all(get_store().save_fold(side.before, side.after, ()) for side in wanted if side is not None)

@@ -9,23 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from common.rows import ActivityAgg, Attempt, Consumption, ContextKey, Enrolment, RowKey, Status
-from common.timestamps import from_epoch_ms, to_epoch_ms
+from common.rows import Attempt, Consumption, ContextKey, Enrolment, RowKey, Status
+from common.timestamps import to_epoch_ms
 from viewer.images import image, row_of
 from viewer.merging import certificates, earlier, joined, merge_attempt, merge_consumption, merge_enrolment, merge_kept
-from viewer.progress import COMPLETION_TOLD, Folded, Sources
+from viewer.progress import COMPLETION_TOLD, Sources
+from viewer.sides import NOTHING, Side, changed, holding, progress_of, side_of, told_of, told_stamps
 from viewer.store import MovedRows
 
 KEPT = ("rows", "attempts", "kept", "before")
 """The names under which a record's facts say what has gone over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One context's aggregate and enrolment, as they were read and as they are to be."""
-
-    before: Sources
-    after: Folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +74,7 @@ def claim(source: Sources, target: ContextKey, now: datetime) -> Side:
     It is always a write, so that who has read the source before cannot make a claim of his own.
     """
     stored = source.enrolment
-    return _changed(source, source.agg, replace(stored, moved_to=target.context_id) if stored else None, now)
+    return changed(source, source.agg, replace(stored, moved_to=target.context_id) if stored else None, now)
 
 
 def forth(source: Sources, target: Sources, facts: Mapping[str, Any], now: datetime) -> Transfer:
@@ -99,7 +92,7 @@ def forth(source: Sources, target: Sources, facts: Mapping[str, Any], now: datet
             "rows": _images(rows, there, facts.get("rows", ())),
             "attempts": _brought(source.attempts, target.attempts, facts.get("attempts", ())),
             "kept": [_merged(kept[0], source.agg.kept), kept[1]],
-            "before": [_raised(before[0], source), before[1]] if before else [_told(source), _told(target)],
+            "before": [_raised(before[0], source), before[1]] if before else [told_of(source), told_of(target)],
         },
         attempts=[replace(one, key=RowKey(*target.key, one.key.content_id)) for one in source.attempts],
         receiving=_receiving(source, target, now),
@@ -175,7 +168,7 @@ def _receiving(source: Sources, target: Sources, now: datetime) -> Side | None:
     if told is not None:
         stamps.setdefault(COMPLETION_TOLD, told)
     agg = replace(target.agg, kept=_merged(target.agg.kept, source.agg.kept), agg_last_updated=stamps)
-    return _side(target, agg, _completed_with(target.enrolment, source.enrolment), now)
+    return side_of(target, agg, _completed_with(target.enrolment, source.enrolment), now)
 
 
 def _completed_with(own: Enrolment | None, other: Enrolment | None) -> Enrolment | None:
@@ -195,10 +188,10 @@ def _completed_with(own: Enrolment | None, other: Enrolment | None) -> Enrolment
 
 def _giving(source: Sources, target: ContextKey, now: datetime) -> Side | None:
     """The enrolment is not started, and says where its progress went."""
-    agg = replace(source.agg, kept={}, agg_last_updated=_told_stamps(source.agg, None))
+    agg = replace(source.agg, kept={}, agg_last_updated=told_stamps(source.agg, None))
     stored = source.enrolment
-    left = stored and replace(_holding(stored, _NOTHING), moved_to=target.context_id)
-    return _side(source, agg, left, now)
+    left = stored and replace(holding(stored, NOTHING), moved_to=target.context_id)
+    return side_of(source, agg, left, now)
 
 
 # --- back ------------------------------------------------------------------------------------------------------------
@@ -258,12 +251,12 @@ def _back_home(source: Sources, target: ContextKey, facts: Mapping[str, Any], no
         return None
     had, stored = before[0], source.enrolment
     told = had["told"] or source.agg.agg_last_updated.get(COMPLETION_TOLD)
-    agg = replace(source.agg, kept=_merged(source.agg.kept, kept[0]), agg_last_updated=_told_stamps(source.agg, told))
+    agg = replace(source.agg, kept=_merged(source.agg.kept, kept[0]), agg_last_updated=told_stamps(source.agg, told))
     if stored is None:
-        return _side(source, agg, None, now)
+        return side_of(source, agg, None, now)
     moved_to = None if stored.moved_to == target.context_id else stored.moved_to
-    home = replace(merge_enrolment(stored, _holding(stored, had)), moved_to=moved_to, version=stored.version)
-    return _side(source, agg, home, now)
+    home = replace(merge_enrolment(stored, holding(stored, had)), moved_to=moved_to, version=stored.version)
+    return side_of(source, agg, home, now)
 
 
 def _given_back(target: Sources, facts: Mapping[str, Any], now: datetime) -> Side | None:
@@ -277,104 +270,27 @@ def _given_back(target: Sources, facts: Mapping[str, Any], now: datetime) -> Sid
     agg = replace(
         target.agg,
         kept=kept[1] if same_kept else target.agg.kept,
-        agg_last_updated=_told_stamps(target.agg, had["told"] if told == came["told"] else told),
+        agg_last_updated=told_stamps(target.agg, had["told"] if told == came["told"] else told),
     )
     enrolment = target.enrolment
     if enrolment is not None:
         own = [one for one in enrolment.issued_certificates if one not in came["certificates"]]
         certified = certificates(own, had["certificates"])
-        enrolment = replace(_holding(enrolment, had), issued_certificates=certified)
-    return _side(target, agg, enrolment, now)
+        enrolment = replace(holding(enrolment, had), issued_certificates=certified)
+    return side_of(target, agg, enrolment, now)
 
 
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-def _side(before: Sources, agg: ActivityAgg, enrolment: Enrolment | None, now: datetime) -> Side | None:
-    """None where nothing would change."""
-    return None if agg == before.agg and enrolment == before.enrolment else _changed(before, agg, enrolment, now)
-
-
-def _changed(before: Sources, agg: ActivityAgg, enrolment: Enrolment | None, now: datetime) -> Side:
-    stored = before.enrolment
-    if enrolment is not None and stored is not None:
-        changed = enrolment != stored
-        enrolment = replace(enrolment, updated_at=now, version=stored.version + 1) if changed else stored
-    return Side(before, Folded(replace(agg, version=before.agg.version + 1), enrolment, completed=False))
-
-
-def _told_stamps(agg: ActivityAgg, told: int | None) -> dict[str, int]:
-    stamps = {name: time for name, time in agg.agg_last_updated.items() if name != COMPLETION_TOLD}
-    return stamps if told is None else {**stamps, COMPLETION_TOLD: told}
-
-
-_NOTHING: Mapping[str, Any] = {
-    "status": int(Status.NOT_STARTED),
-    "progress": 0,
-    "percentage": 0,
-    "completedOn": None,
-    "contents": {},
-    "certificates": [],
-    "lastRead": None,
-    "lastReadStatus": None,
-    "lastAccess": None,
-    "told": None,
-}
-"""What an enrolment without progress tells. told: when the completion was, of its aggregate."""
-
-
-def _told(side: Sources) -> dict[str, Any]:
-    """What the context's enrolment tells of the learner's progress, as a record keeps it."""
-    told = side.agg.agg_last_updated.get(COMPLETION_TOLD)
-    return {**(_progress_of(side.enrolment) if side.enrolment else _NOTHING), "told": told}
-
-
 def _raised(known: Mapping[str, Any], side: Sources) -> dict[str, Any]:
     """What was known before and what is to be told now, as one."""
-    now = _told(side)
+    now = told_of(side)
     told = known["told"] if known["told"] is not None else now["told"]
     if side.enrolment is None:
         return {**known, "told": told}
-    merged = merge_enrolment(_holding(side.enrolment, known), side.enrolment)
-    return {**_progress_of(merged), "told": told}
-
-
-def _progress_of(enrolment: Enrolment) -> dict[str, Any]:
-    return {
-        "status": int(enrolment.status),
-        "progress": enrolment.progress,
-        "percentage": enrolment.completion_percentage,
-        "completedOn": _ms(enrolment.completed_on),
-        "contents": dict(enrolment.content_status),
-        "certificates": [dict(one) for one in enrolment.issued_certificates],
-        "lastRead": enrolment.last_read_content_id,
-        "lastReadStatus": enrolment.last_read_content_status,
-        "lastAccess": _ms(enrolment.last_content_access_time),
-    }
-
-
-def _holding(enrolment: Enrolment, told: Mapping[str, Any]) -> Enrolment:
-    """The enrolment with the progress that a record tells, and none of its own."""
-    return replace(
-        enrolment,
-        status=Status(told["status"]),
-        progress=told["progress"],
-        completion_percentage=told["percentage"],
-        completed_on=_time(told["completedOn"]),
-        content_status=told["contents"],
-        issued_certificates=tuple(told["certificates"]),
-        last_read_content_id=told["lastRead"],
-        last_read_content_status=told["lastReadStatus"],
-        last_content_access_time=_time(told["lastAccess"]),
-    )
-
-
-def _ms(value: datetime | None) -> int | None:
-    return to_epoch_ms(value) if value is not None else None
-
-
-def _time(value: int | None) -> datetime | None:
-    return from_epoch_ms(value) if value is not None else None
+    merged = merge_enrolment(holding(side.enrolment, known), side.enrolment)
+    return {**progress_of(merged), "told": told}
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -165,7 +165,18 @@ def test_body_beyond_the_limit_is_413_and_nothing_is_written(server: Server, lea
     _assert_envelope(answer)
     assert refused["params"]["errmsg"] == "The body is larger than 2000000 bytes"
     assert refused["result"] == {}
+    assert answer.headers["connection"] == "close"  # what is unread goes with it, and the next call takes another
     assert view(server, place(user))["status"] == 0
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["with its length", "in chunks"])
+def test_refused_before_its_body_was_read_says_that_the_connection_ends(server: Server, length: bool) -> None:
+    body = b"x" * 1_000_000
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(5):
+            answer = client.post("/nope", content=body if length else iter([body]))
+            assert (answer.status_code, answer.headers["connection"]) == (404, "close")
+            assert client.post(START, json={}).headers.get("connection") is None
 
 
 def test_body_just_within_the_limit_is_taken(server: Server, learner: Learner) -> None:

@@ -14,7 +14,8 @@ from tests.viewer.events import at
 from viewer import transfers
 from viewer.merging import merge_attempt
 from viewer.progress import COMPLETION_TOLD, Sources
-from viewer.transfers import Side, Transfer
+from viewer.sides import Side
+from viewer.transfers import Transfer
 
 BATCH = ContextKey("rahul", "class-1-maths", "batch-1")
 PROGRAM = ContextKey("rahul", "class-1-maths", "program-batch-1")

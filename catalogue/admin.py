@@ -1,40 +1,15 @@
-"""The catalogue in the admin: to look things up. Nothing is edited here, `load_catalogue` is the way in."""
-
-from typing import TYPE_CHECKING, Any
+"""The catalogue in the admin, to look things up. Nothing is edited here: the next `load_catalogue` would undo it."""
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from catalogue.models import Batch, Collection, Learner, Program
-
-if TYPE_CHECKING:
-    _Base = admin.ModelAdmin[Model]
-else:
-    _Base = admin.ModelAdmin
-
-
-class _ReadOnly(_Base):
-    """An admin without add, change and delete: a row edited by hand would be undone by the next load."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
+from common.admin import ReadOnly
 
 
 @admin.register(Collection)
-class CollectionAdmin(_ReadOnly):
+class CollectionAdmin(ReadOnly):
     """Collections and child courses; the list does not read their trees."""
 
     list_display = (
@@ -55,7 +30,7 @@ class CollectionAdmin(_ReadOnly):
 
 
 @admin.register(Batch)
-class BatchAdmin(_ReadOnly):
+class BatchAdmin(ReadOnly):
     """Batches of collections and of programs."""
 
     list_display = ("batch_id", "name", "collection_id", "program_id", "status", "start_date", "end_date")
@@ -64,7 +39,7 @@ class BatchAdmin(_ReadOnly):
 
 
 @admin.register(Program)
-class ProgramAdmin(_ReadOnly):
+class ProgramAdmin(ReadOnly):
     """Programs with their collections."""
 
     list_display = ("program_id", "name", "start_date", "end_date", "collections")
@@ -72,7 +47,7 @@ class ProgramAdmin(_ReadOnly):
 
 
 @admin.register(Learner)
-class LearnerAdmin(_ReadOnly):
+class LearnerAdmin(ReadOnly):
     """Learner profiles."""
 
     list_display = ("user_id", "first_name", "last_name", "state", "district", "school_name", "root_org_id")

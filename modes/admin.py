@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from common import timestamps
+from common.admin import ReadOnly
 from modes import instance, switching
 from modes.models import CarryRules, Instance, ModeChange, Walk
 
@@ -105,44 +106,16 @@ class CarryRulesAdmin(admin.ModelAdmin[CarryRules]):
 
 
 @admin.register(Walk)
-class WalkAdmin(admin.ModelAdmin[Walk]):
+class WalkAdmin(ReadOnly):
     """Shows how far each pass over all learners came; a worker makes it."""
 
     list_display = ("reason", "learners", "carried", "failed", "started_at", "finished_at")
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Never."""
-        return False
 
 
 @admin.register(ModeChange)
-class ModeChangeAdmin(admin.ModelAdmin[ModeChange]):
+class ModeChangeAdmin(ReadOnly):
     """Shows every change of the mode; it is written by the change itself."""
 
     list_display = ("epoch", "from_mode", "to_mode", "changed_by", "changed_at", "note")
     list_filter = ("to_mode",)
     search_fields = ("changed_by", "note")
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Never."""
-        return False

@@ -81,7 +81,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One rule applied to one candidate."""
+    """One rule applied to one candidate, or to one batch that could be moved."""
 
     rule: Rule
     holds: bool

@@ -35,6 +35,10 @@ class InstanceSettings:
         """True where the mode was another one at some time."""
         return self.epoch > 1
 
+    def since(self, mode: Mode, now: datetime) -> datetime | None:
+        """When the mode became this one: now, where it is another; None: it always was."""
+        return self.mode_since if mode is self.mode else now
+
 
 class Cached(Generic[ValueT]):
     """What `read` gives, re-read at most once a second; a process that cannot read it fails rather than guesses."""

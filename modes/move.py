@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from catalogue.facts import BatchFacts
 from common.rows import ContextKey, Enrolment
-from modes.carry import Policy, Target, is_ongoing
+from modes.carry import Check, Policy, Target, is_ongoing
 from modes.keys import Mode
 from modes.rules import Kind, Match, Rule, TargetKind
 from modes.windows import is_between, is_within
@@ -54,14 +54,6 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class MoveCheck:
-    """One rule applied to one batch."""
-
-    rule: Rule
-    holds: bool
-
-
-@dataclass(frozen=True, slots=True)
 class MoveDecision:
     """What happens to one batch's progress with regard to one program.
 
@@ -73,7 +65,7 @@ class MoveDecision:
     policy: Policy
     reason: MoveReason
     evaluated_at: datetime | None = None
-    checks: tuple[MoveCheck, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     @property
     def taken(self) -> bool:
@@ -113,7 +105,7 @@ def decide_move(
     kept_back = _kept_back(pair, history, activated, joined)
     if kept_back is not None and not (asked and kept_back in ASKED_FOR):
         return MoveDecision(*pair, policy, kept_back, evaluated_at)
-    checks = tuple(MoveCheck(rule, _holds(policy, target, source, rule, evaluated_at)) for rule in policy.rules.rules)
+    checks = tuple(Check(rule, _holds(policy, target, source, rule, evaluated_at)) for rule in policy.rules.rules)
     enough = any if policy.rules.match is Match.ANY else all
     taken = enough(check.holds for check in checks)
     return MoveDecision(*pair, policy, MoveReason.TAKEN if taken else MoveReason.RULES, evaluated_at, checks)

@@ -13,7 +13,6 @@ from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
 from tests import servers
-from tests.settings import POSTGRES_URL
 from viewer.store.cassandra import CassandraStore, session
 from viewer.store.orm import OrmStore
 from viewer.store.port import Store
@@ -38,18 +37,10 @@ def learner() -> Callable[..., str]:
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
     """A running service on each tier, with the sample catalogue, authentication off."""
     folder = tmp_path_factory.mktemp(f"server-{request.param}")
-    sample = str(servers.ROOT / "catalogue" / "sample" / "catalogue.json")
-    if request.param == "sqlite":
-        with servers.running(folder) as running:
-            yield running
-        return
-    tier = servers.ONE_SERVER if request.param == "postgres" else servers.cluster(f"viewer_api_{os.getpid()}")
-    database = servers.postgres_database(POSTGRES_URL, f"viewer_{request.param}_{os.getpid()}")
-    with database as url, servers.running(folder, DATABASE_URL=url, **tier) as running:
-        loaded = running.manage("load_catalogue", sample)
-        assert loaded.returncode == 0, loaded.stderr
+    with servers.own_tier(request.param, "viewer_api") as settings, servers.running(folder, **settings) as running:
+        if settings:
+            servers.load_sample(running)
         yield running
-    servers.forget(tier)
 
 
 @pytest.fixture(scope="session")

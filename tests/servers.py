@@ -16,13 +16,12 @@ import httpx
 import psycopg
 from psycopg import sql
 
+from tests.services import CASSANDRA_PORT, POSTGRES_URL, RABBITMQ_PORT, REDIS_PORT
 from viewer.store.cassandra import session
 
 ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = str(ROOT / "catalogue" / "sample" / "catalogue.json")
 START_SECONDS = 90
-REDIS_PORT = os.environ.get("VIEWER_TEST_REDIS_PORT", "16380")
-RABBITMQ_PORT = os.environ.get("VIEWER_TEST_RABBITMQ_PORT", "16672")
-CASSANDRA_PORT = os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "19042")
 ONE_SERVER = {
     "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/1",
     "CELERY_BROKER_URL": f"redis://127.0.0.1:{REDIS_PORT}/2",
@@ -40,6 +39,27 @@ def cluster(keyspace: str) -> dict[str, str]:
         "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/3",
         "CELERY_BROKER_URL": f"amqp://viewer:viewer@127.0.0.1:{RABBITMQ_PORT}//",
     }
+
+
+@contextmanager
+def own_tier(tier: str, name: str) -> Iterator[dict[str, str]]:
+    """The environment of "sqlite", "postgres" or "cluster" with databases of its own, which go at the block's end."""
+    if tier == "sqlite":
+        yield {}
+        return
+    keyspace = f"{name}_{os.getpid()}"
+    settings = ONE_SERVER if tier == "postgres" else cluster(keyspace)
+    try:
+        with postgres_database(POSTGRES_URL, f"{name}_{tier}_{os.getpid()}") as url:
+            yield {**settings, "DATABASE_URL": url}
+    finally:
+        forget(settings)
+
+
+def load_sample(server: "Server") -> None:
+    """Loads the sample catalogue: a service that is not the embedded one begins without."""
+    loaded = server.manage("load_catalogue", SAMPLE)
+    assert loaded.returncode == 0, loaded.stderr
 
 
 def forget(tier: dict[str, str]) -> None:

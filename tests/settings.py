@@ -14,20 +14,19 @@ os.environ.setdefault("DATABASE_URL", "")
 from config import cassandra  # noqa: E402
 from config.settings import *  # noqa: E402, F403
 from config.settings import databases  # noqa: E402
+from tests import services  # noqa: E402
 
-POSTGRES_URL = os.environ.get("VIEWER_TEST_POSTGRES_URL", "postgres://viewer:viewer@127.0.0.1:15432/viewer")
 _sqlite = databases(f"sqlite:///{_FOLDER / 'tests.sqlite3'}")
 _sqlite["default"]["TEST"] = {"NAME": str(_FOLDER / "tests.sqlite3")}
-_postgres = databases(POSTGRES_URL)["default"]
+_postgres = databases(services.POSTGRES_URL)["default"]
 _postgres["TEST"] = {"NAME": f"viewer_unit_{os.getpid()}", "DEPENDENCIES": []}
 _sqlite["default"]["TEST"]["DEPENDENCIES"] = []
 DATABASES = {**_sqlite, "postgres": _postgres}
-CASSANDRA_PORT = int(os.environ.get("VIEWER_TEST_CASSANDRA_PORT", "19042"))
 CASSANDRA_KEYSPACE = f"viewer_unit_{os.getpid()}"
 CASSANDRA_PROFILE = cassandra.STORE_PROFILE
 DATABASES["cassandra"] = cassandra.database(
     hosts=["127.0.0.1"],
-    port=CASSANDRA_PORT,
+    port=int(services.CASSANDRA_PORT),
     keyspace=CASSANDRA_KEYSPACE,
     replication="1",
     consistency="local_quorum",

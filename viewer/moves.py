@@ -24,6 +24,7 @@ from viewer.carrying import Learner
 from viewer.progress import Sources
 from viewer.sides import Side
 from viewer.store import get_store
+from viewer.transfers import Transfer
 
 logger = logging.getLogger("viewer.moves")
 DONE, PLANNED = "done", "planned"
@@ -69,8 +70,7 @@ def decisions(
 
     mode, rules: those that hold, or others for who asks what would be: that mode would have been set now.
     """
-    chosen_now = instance.current()
-    history = _history(learner, chosen_now.mode_since if chosen_now.mode == mode else now)
+    history = _history(learner, instance.current().since(mode, now))
     places = sorted({*learner.enrolled, *(row.key.context for row in learner.rows)})
     for enrolment in learner.enrolments:
         chosen = carrying.policy_of(mode, learner, enrolment)
@@ -178,22 +178,33 @@ def _finish(record: Provenance, now: datetime, *, again: bool = False) -> Proven
         record = replace(record, facts={**record.facts, **transfer.facts})
         if transfer.is_nothing:
             break
-        store.keep_record(record)
-        _mark(contexts, now)  # who folds one of them meanwhile finds the planned record, and goes on with it
-        with statusmap.writing([record.user_id]) as written:
-            done = _stored(transfer, now)
-            written.forget()
-        if done:
-            _mark(contexts, now)
+        if _gone_over(record, transfer, contexts, now):
             break
     else:
         raise Unavailable("Too many writers on the same rows; try again")
-    record = replace(record, state=DONE)
+    return _done(replace(record, state=DONE), again=again)
+
+
+def _gone_over(record: Provenance, transfer: Transfer, contexts: Sequence[ContextKey], now: datetime) -> bool:
+    """Keeps the record, then does what it plans; False where another writer was in between."""
+    get_store().keep_record(record)
+    _mark(contexts, now)  # who folds one of them meanwhile finds the planned record, and goes on with it
+    with statusmap.writing([record.user_id]) as written:
+        done = _stored(transfer, now)
+        written.forget()
+    if done:
+        _mark(contexts, now)
+    return done
+
+
+def _done(record: Provenance, *, again: bool) -> Provenance:
+    """Keeps the record as done; the stored one where another did that meanwhile, who may know of more."""
+    store = get_store()
     known = next((one for one in store.provenance(record.user_id) if one.id == record.id), None)
     if known is not None and known.state == DONE and _gone_on(record, known, again=again) is known:
-        return known  # by another one meanwhile, who may know of more
+        return known
     store.keep_record(record)
-    logger.info("moved", extra={"collection_id": contexts[0].collection_id, "record": record.id})
+    logger.info("moved", extra={"collection_id": source_of(record).collection_id, "record": record.id})
     return record
 
 
@@ -259,7 +270,7 @@ def _begun(stored: Provenance) -> dict[str, Any]:
     return {name: stored.facts[name] for name in transfers.KEPT if name in stored.facts}
 
 
-def _stored(transfer: transfers.Transfer, now: datetime) -> bool:
+def _stored(transfer: Transfer, now: datetime) -> bool:
     """One step after the other; False where another writer was in between: plan anew from what is left."""
     store = get_store()
     _make_own(transfer.attempts)
@@ -293,7 +304,7 @@ def _saved(side: Side | None) -> bool:
     return side is None or get_store().save_fold(side.before, side.after, ())
 
 
-def _removed_attempts(transfer: transfers.Transfer, now: datetime) -> bool:
+def _removed_attempts(transfer: Transfer, now: datetime) -> bool:
     """False where one was changed since it was read: it has to go over anew."""
     store = get_store()
     if not transfer.attempts_gone:

@@ -164,32 +164,19 @@ def _reshape(learner: _Learner, chosen: InstanceSettings, now: datetime) -> bool
     if is_line and not (moved.expected or coming or going or older):
         return True
     left = _as_left(learner.sides, mine, older)
-    restored = _restored(learner.sides, left, chosen.mode)
-    record = Provenance(
-        user_id=learner.user_id,
-        id=tag,
-        action=REBUILT_FOR,
-        state=PLANNED,
-        recorded_at=now,
-        facts={
-            "mode": str(chosen.mode),
-            "epoch": chosen.rows_epoch,
-            "quiet": quiet,
-            "rows": [_image(key, one) for key, one in shape.images.items()],
-            "attempts": [_account(one) for one in coming],
-            "enrolments": left,
-        },
-    )
+    facts = {
+        "mode": str(chosen.mode),
+        "epoch": chosen.rows_epoch,
+        "quiet": quiet,
+        "rows": [_image(key, one) for key, one in shape.images.items()],
+        "attempts": [_account(one) for one in coming],
+        "enrolments": left,
+    }
+    record = Provenance(learner.user_id, tag, REBUILT_FOR, PLANNED, now, facts=facts)
     store.keep_record(record)
     contexts = sorted({*(side.key for side in learner.sides), *moved.contexts})
     _mark(contexts, now)
-    with statusmap.writing([learner.user_id]) as written:
-        store.save_attempts(coming, now)
-        done = (not moved.expected or store.move_rows(moved, now)) and _saved(learner.sides, restored, now)
-        if done:
-            store.remove_attempts(going, now)
-        written.forget()
-    if not done:
+    if not _stored(learner, moved, coming, going, _restored(learner.sides, left, chosen.mode), now):
         return False
     for one in older:
         store.keep_record(replace(one, undone_at=now))
@@ -197,6 +184,25 @@ def _reshape(learner: _Learner, chosen: InstanceSettings, now: datetime) -> bool
     _mark(contexts, now)  # for a fold that came in between
     logger.info("rows rebuilt", extra={"record": tag, "rows": len(moved.expected)})
     return True
+
+
+def _stored(
+    learner: _Learner,
+    moved: MovedRows,
+    coming: Sequence[Attempt],
+    going: Sequence[Attempt],
+    restored: Sequence[Sources],
+    now: datetime,
+) -> bool:
+    """One step after the other; False where another writer was in between."""
+    store = get_store()
+    with statusmap.writing([learner.user_id]) as written:
+        store.save_attempts(coming, now)
+        done = (not moved.expected or store.move_rows(moved, now)) and _saved(learner.sides, restored, now)
+        if done:
+            store.remove_attempts(going, now)
+        written.forget()
+    return done
 
 
 def _mark(contexts: Iterable[ContextKey], now: datetime) -> None:

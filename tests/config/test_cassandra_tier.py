@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import cassandra
 from tests import servers
-from tests.settings import POSTGRES_URL
+from tests.services import POSTGRES_URL
 from viewer.cassandra_tables import schema
 from viewer.store.cassandra import session
 
@@ -72,7 +72,7 @@ def summary(server: servers.Server, user_id: str) -> Any:
 def test_a_site_moves_to_cassandra_and_back_without_loss(tmp_path: Path, tier: dict[str, str]) -> None:
     with servers.postgres_database(POSTGRES_URL, f"viewer_move_{os.getpid()}") as url:
         with servers.running(tmp_path / "data", DATABASE_URL=url) as server:
-            server.manage("load_catalogue", str(servers.ROOT / "catalogue" / "sample" / "catalogue.json"))
+            server.manage("load_catalogue", servers.SAMPLE)
             learners = [f"learner-{number}" for number in range(20)]
             for number, user_id in enumerate(learners):
                 view = {"userId": user_id, **CONTEXT, "contentId": "single-digit-addition"}

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests import servers
-from tests.settings import POSTGRES_URL
+from tests.services import POSTGRES_URL
 
 LOGIN = re.compile(r"^First run\. Admin login: admin / (\S+) ", re.MULTILINE)
 

@@ -14,9 +14,9 @@ from config import settings as ours
 from config.celery import app
 from tests import servers
 from tests.config.test_run import lives
-from tests.settings import POSTGRES_URL
+from tests.services import POSTGRES_URL, REDIS_PORT
 
-REDIS_URL = f"redis://127.0.0.1:{os.environ.get('VIEWER_TEST_REDIS_PORT', '16380')}/13"
+REDIS_URL = f"redis://127.0.0.1:{REDIS_PORT}/13"
 FORKED = """
 import os, django
 django.setup()

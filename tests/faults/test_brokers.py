@@ -23,7 +23,7 @@ from kombu import Connection
 
 from tests import servers
 from tests.config.test_run import lives
-from tests.settings import POSTGRES_URL
+from tests.services import POSTGRES_URL
 
 COURSE = "class-1-maths"
 FIRST = "single-digit-addition"

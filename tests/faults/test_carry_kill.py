@@ -1,7 +1,6 @@
 """kill -9 of everything while completions are carried: each acknowledged one is carried, once, and told as it is."""
 
 import json
-import os
 import random
 import threading
 from collections.abc import Callable
@@ -14,12 +13,11 @@ import pytest
 
 from tests import servers
 from tests.faults.writers import Writers
-from tests.settings import POSTGRES_URL
 
 MATHS, BATCH = "class-1-maths", "batch-1"
 LEAVES = [f"{size}-digit-addition" for size in ("single", "double", "triple")]
 RULES = {"rules": [{"type": "always"}]}
-WRITERS, ROUNDS, ENOUGH = 4, 2, 40  # ENOUGH: learners who began before each kill
+WRITERS, ROUNDS, ENOUGH = 4, 2, 12  # ENOUGH: learners who began before each kill
 Learner = Callable[..., str]
 
 
@@ -65,14 +63,8 @@ def is_whole(server: servers.Server, user: str, acknowledged: set[str]) -> None:
 def test_every_acknowledged_completion_is_carried_whatever_was_killed(
     tier: str, tmp_path: Path, learner: Learner
 ) -> None:
-    name = f"viewer_carry_{os.getpid()}"
     with ExitStack() as stack:
-        settings: dict[str, str] = {}
-        if tier != "sqlite":
-            settings = servers.ONE_SERVER if tier == "postgres" else servers.cluster(name)
-            stack.callback(servers.forget, settings)
-            url = stack.enter_context(servers.postgres_database(POSTGRES_URL, f"{name}_{tier}"))
-            settings = {**settings, "DATABASE_URL": url}
+        settings = stack.enter_context(servers.own_tier(tier, "viewer_carry"))
         prepared = False
         for _ in range(ROUNDS):
             server = servers.start(tmp_path, **settings)
@@ -81,8 +73,7 @@ def test_every_acknowledged_completion_is_carried_whatever_was_killed(
                 prepared = True
                 done = server.manage("set_mode", "copy_content", "--yes", "--rules", "-", stdin=json.dumps(RULES))
                 assert done.returncode == 0, done.stderr
-                sample = str(servers.ROOT / "catalogue" / "sample" / "catalogue.json")
-                assert server.manage("load_catalogue", sample).returncode == 0
+                servers.load_sample(server)
             writers = Completers(server.url, learner)
             writers.start()
             assert writers.enough.wait(60)

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from tests import servers
-from tests.settings import POSTGRES_URL
+from tests.services import POSTGRES_URL
 
 SECONDS = 3.0  # longer than what a process remembers of the instance
 Learner = Callable[..., str]

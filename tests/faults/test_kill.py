@@ -13,7 +13,6 @@ import pytest
 
 from tests import servers
 from tests.faults.writers import Writers
-from tests.settings import POSTGRES_URL
 
 WRITERS = 6
 ROUNDS = 3
@@ -44,10 +43,8 @@ def test_no_acknowledged_write_is_lost_when_everything_is_killed(
     tier: str, tmp_path: Path, learner: Callable[..., str]
 ) -> None:
     with ExitStack() as stack:
-        settings = {"VIEWER_WORKER": "off"}  # so that the marks stay for us to see
-        if tier == "postgres":
-            database = servers.postgres_database(POSTGRES_URL, f"viewer_kill_{os.getpid()}")
-            settings["DATABASE_URL"] = stack.enter_context(database)
+        own = stack.enter_context(servers.own_tier(tier, "viewer_kill"))
+        settings = {**own, "VIEWER_WORKER": "off"}  # so that the marks stay for us to see
         for _ in range(ROUNDS):
             server = servers.start(tmp_path, **settings)
             stack.callback(server.kill)

@@ -1,7 +1,6 @@
 """kill -9 of everything while learners are moved: each ends in one place with all he had, and nobody is told twice."""
 
 import json
-import os
 import random
 import threading
 from collections.abc import Callable
@@ -15,7 +14,6 @@ import pytest
 
 from tests import servers
 from tests.faults.writers import Writers
-from tests.settings import POSTGRES_URL
 
 MATHS, PROGRAM = "class-1-maths", "program-batch-1"
 BATCHES = ["batch-1", "batch-2"]
@@ -97,20 +95,13 @@ def is_whole(server: servers.Server, user: str) -> None:
 
 @pytest.mark.parametrize("tier", ["sqlite", "postgres", "cluster"])
 def test_every_move_is_finished_whatever_was_killed(tier: str, tmp_path: Path, learner: Learner) -> None:
-    name = f"viewer_move_kill_{os.getpid()}"
     with ExitStack() as stack:
-        settings: dict[str, str] = {}
-        if tier != "sqlite":
-            settings = servers.ONE_SERVER if tier == "postgres" else servers.cluster(name)
-            stack.callback(servers.forget, settings)
-            url = stack.enter_context(servers.postgres_database(POSTGRES_URL, f"{name}_{tier}"))
-            settings = {**settings, "DATABASE_URL": url}
+        settings = stack.enter_context(servers.own_tier(tier, "viewer_move_kill"))
         server = servers.start(tmp_path, **settings)
         stack.callback(server.kill)
         rules = tmp_path / "rules.json"
         rules.write_text(json.dumps(RULES))
-        catalogue = str(servers.ROOT / "catalogue" / "sample" / "catalogue.json")
-        prepared = PREPARED.format(catalogue=catalogue, rules=str(rules))
+        prepared = PREPARED.format(catalogue=servers.SAMPLE, rules=str(rules))
         done = server.manage("shell", "-v0", "-c", prepared)
         assert done.returncode == 0, done.stderr
         users = [learner() for _ in range(LEARNERS)]

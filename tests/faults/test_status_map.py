@@ -24,7 +24,7 @@ import redis.exceptions
 
 from tests import servers
 from tests.redis_server import Proxy, RedisServer
-from tests.settings import POSTGRES_URL
+from tests.services import POSTGRES_URL
 from viewer.statusmap.state import HANDOVER_SECONDS
 
 PLACE = {"collectionId": "class-1-maths", "contextId": "batch-1"}

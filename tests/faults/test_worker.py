@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.settings import POSTGRES_URL
+from tests.services import POSTGRES_URL
 
 PLACE = {"collectionId": "class-1-maths", "contextId": "batch-1"}
 LEAVES = ("single-digit-addition", "double-digit-addition", "triple-digit-addition")

@@ -1,6 +1,5 @@
 """Changes of a service in use: learners nobody touches get what new rules allow, and no write is lost meanwhile."""
 
-import os
 import random
 import threading
 import time
@@ -14,7 +13,6 @@ import pytest
 from tests import servers
 from tests.modes.walks import walk_of
 from tests.servers import Server
-from tests.settings import POSTGRES_URL
 
 MATHS, BATCH, OTHER = "class-1-maths", "batch-1", "batch-2"
 LEAVES = SINGLE, DOUBLE, TRIPLE = [f"{size}-digit-addition" for size in ("single", "double", "triple")]
@@ -114,14 +112,9 @@ class Writer(threading.Thread):
 def services(tmp_path: Path) -> Iterator[list[Server]]:
     """Two services on one PostgreSQL and one Redis."""
     with ExitStack() as stack:
-        name = f"viewer_walks_{os.getpid()}"
-        settings = {
-            **servers.ONE_SERVER,
-            "DATABASE_URL": stack.enter_context(servers.postgres_database(POSTGRES_URL, name)),
-        }
+        settings = stack.enter_context(servers.own_tier("postgres", "viewer_walks"))
         both = [stack.enter_context(servers.running(tmp_path / one, **settings)) for one in ("one", "other")]
-        loaded = both[0].manage("load_catalogue", str(servers.ROOT / "catalogue" / "sample" / "catalogue.json"))
-        assert loaded.returncode == 0, loaded.stderr
+        servers.load_sample(both[0])
         yield both
 
 

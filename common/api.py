@@ -4,6 +4,7 @@ DRF names the routes and describes them; the cycle of a call is ours. DRF negoti
 throttles anew for every request, which costs more than everything a view does here; the API has one of each.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -11,9 +12,10 @@ from typing import Any, ClassVar
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.http import parse_etags
 from rest_framework.viewsets import ViewSet
 
-from common.envelope import as_legacy, as_viewer_error, encode, envelope, read_body
+from common.envelope import as_legacy, as_viewer_error, encode, envelope, plain_error, read_body
 from common.errors import InvalidRequest, MethodNotAllowed, ServerError, Unauthorized, ViewerError
 from common.identity import Caller, caller_of
 
@@ -74,18 +76,21 @@ def decoded(body: bytes) -> Any:
 class ApiViewSet(ViewSet):
     """A viewset whose actions each have the envelope's id in `api_ids`.
 
-    legacy_errors: its errors are told as Sunbird's older calls tell them.
+    legacy_errors: its errors are told as Sunbird's older calls tell them. tagged: actions whose answers carry an ETag,
+    and are told by 304 alone where the client has the same result already.
     """
 
     api_ids: ClassVar[dict[str, str]] = {}
     legacy_errors: ClassVar[bool] = False
+    tagged: ClassVar[frozenset[str]] = frozenset()
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """The action's result, or its error, in the envelope. Never raises."""
         call = Call(request)
         try:
             _ = call.caller  # refused before anything else is looked at
-            return self._answer(call, self._handler(request)(call, *args, **kwargs))
+            result = self._handler(request)(call, *args, **kwargs)
+            return self._tagged(call, result) if self._action in self.tagged else self._answer(call, result)
         except Exception as error:  # noqa: BLE001 - the one border: whatever it is becomes an answer
             return self._refusal(request, call, error)
 
@@ -103,12 +108,18 @@ class ApiViewSet(ViewSet):
         body = encode(as_legacy(whole, error) if error and self.legacy_errors else whole)
         return HttpResponse(body, status=error.http_status if error else 200, content_type="application/json")
 
+    def _tagged(self, call: Call, result: Result) -> HttpResponse:
+        """The answer with its result's tag, or 304. The envelope is not part of it: its time is always another."""
+        tag = f'W/"{hashlib.blake2b(encode(result), digest_size=16).hexdigest()}"'
+        known = parse_etags(call.http.headers.get("If-None-Match", ""))
+        response = HttpResponse(status=304) if tag in known or known == ["*"] else self._answer(call, result)
+        response["ETag"] = tag
+        response["Cache-Control"] = "private, no-cache"
+        return response
+
     def _refusal(self, request: HttpRequest, call: Call, error: Exception) -> HttpResponse:
         """The foreseen in its own words; what nobody foresaw is logged and told without detail."""
-        known = as_viewer_error(error)
-        if known is None or known.http_status >= 500:
-            logger.error("api error", exc_info=error, extra={"path": request.path})
-        known = known or ServerError("Something failed on our side; it has been logged")
+        known = _known(request, error)
         response = self._answer(call, known.fields, known)
         if isinstance(known, Unauthorized):
             response["WWW-Authenticate"] = "Bearer"
@@ -119,8 +130,23 @@ class ApiViewSet(ViewSet):
     @property
     def api_id(self) -> str:
         """The envelope's `id` for the running action, or for the route's first one where no action matched."""
-        method = str(self.request.method).lower()
-        return self.api_ids[self.action_map.get(method) or next(iter(self.action_map.values()))]
+        return self.api_ids[self._action or next(iter(self.action_map.values()))]
+
+    @property
+    def _action(self) -> str | None:
+        return self.action_map.get(str(self.request.method).lower())
+
+
+def refusal_of(request: HttpRequest, error: Exception, api_id: str) -> HttpResponse:
+    """The answer to a call that is no viewset's, as a viewset would tell it."""
+    return plain_error(_known(request, error), api_id)
+
+
+def _known(request: HttpRequest, error: Exception) -> ViewerError:
+    known = as_viewer_error(error)
+    if known is None or known.http_status >= 500:
+        logger.error("api error", exc_info=error, extra={"path": request.path})
+    return known or ServerError("Something failed on our side; it has been logged")
 
 
 def _message_id(call: Call) -> str | None:

@@ -38,6 +38,9 @@ NAMES = {
     "assessmenttimestamp": "assessmentTs",
     "limit": "limit",
     "offset": "offset",
+    "cursor": "cursor",
+    "status": "status",
+    "updatedsince": "updatedSince",
 }
 _IDS = frozenset({"userId", "collectionId", "contextId"})
 _ABSENT: tuple[object, ...] = (None, "")

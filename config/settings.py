@@ -76,6 +76,7 @@ VIEWER_JWT_LEEWAY_SECONDS = env.integer("VIEWER_JWT_LEEWAY_SECONDS", 30, minimum
 VIEWER_MAX_OFFLINE_DAYS = env.integer("VIEWER_MAX_OFFLINE_DAYS", 90, minimum=0, maximum=3660)
 VIEWER_MAX_BODY_BYTES = env.integer("VIEWER_MAX_BODY_BYTES", 2_000_000, minimum=1_000)
 VIEWER_MAX_DETAILS_BYTES = env.integer("VIEWER_MAX_DETAILS_BYTES", 16_384, minimum=256)
+VIEWER_LINK_SECONDS = env.integer("VIEWER_LINK_SECONDS", 900, minimum=1, maximum=86_400)
 DATA_UPLOAD_MAX_MEMORY_SIZE = VIEWER_MAX_BODY_BYTES
 
 # --- where learners' rows live -------------------------------------------------------------------------------

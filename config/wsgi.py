@@ -41,7 +41,7 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
     except Exception as error:  # noqa: BLE001 - whatever it is becomes an answer
         response = response_for_exception(request, error)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if isinstance(response, HttpResponse) and "Content-Length" not in response.headers:
+    if isinstance(response, HttpResponse) and "Content-Length" not in response.headers and response.status_code != 304:
         response.headers["Content-Length"] = str(len(response.content))
     return response
 

@@ -14,13 +14,16 @@ from common.errors import NotFound
 from common.identity import Caller
 from common.ids import check_id
 from common.rows import ActivityAgg, ContextKey, Enrolment, RowKey, Status
-from common.timestamps import EPOCH
+from common.timestamps import from_epoch_ms, to_epoch_ms
 from modes import keys
-from summaries import record
+from summaries import paging, record
 from summaries.inputs import Kind, ListQuery, SummaryInput, SummaryReadInput
+from summaries.paging import Cursor, Place, Times
 from viewer import aggregator, rekeying
+from viewer.merging import later
 from viewer.store import get_store
 
+MAX_MS = 2**62  # later than any change
 KEYS_PER_READ = 1000  # a statement has a limit of values; a learner has no limit of contents viewed
 NOT_ENROLLED = 'Not enrolled in this collection and context; with "type": "all" what was viewed without is answered too'
 NOTHING_THERE = "Neither an enrolment nor progress in this collection and context"
@@ -35,29 +38,63 @@ class Entry:
     agg: ActivityAgg | None = None
 
     @property
-    def order(self) -> tuple[Any, ...]:
-        """The newest access first; then those never accessed, the newest enrolment first; then by ids."""
-        accessed = record.last_read(self.agg).get("last_content_access_time")
-        enrolled = None
-        if self.enrolment is not None:
-            accessed, enrolled = self.enrolment.last_content_access_time, self.enrolment.enrolled_date
-        return (*_newest_first(accessed), *_newest_first(enrolled), self.key)
+    def times(self) -> Times:
+        """What the entry's place in a list goes by."""
+        stamps = max(self.agg.agg_last_updated.values(), default=None) if self.agg else None
+        changed = from_epoch_ms(stamps) if stamps is not None else None
+        if self.enrolment is None:
+            accessed = record.last_read(self.agg).get("last_content_access_time")
+            return Times(accessed, None, later(accessed, changed))
+        own = self.enrolment
+        return Times(own.last_content_access_time, own.enrolled_date, later(own.updated_at, changed))
 
-
-def _newest_first(time: datetime | None) -> tuple[bool, float]:
-    return time is None, -((time or EPOCH) - EPOCH).total_seconds()
+    def place(self, made: int) -> Place:
+        """As `paging.place`."""
+        return paging.place((self.key.collection_id, self.key.context_id), self.times, made)
 
 
 def list_all(caller: Caller, path_user_id: str, query: ListQuery, now: datetime) -> dict[str, Any]:
-    """The result of summary/list: one page of records, and how many there are on all pages.
+    """The result of summary/list: one page of records, how many there are on all pages, and where the next begins.
 
     Cost: a fixed number of reads however many enrolments there are, beside the folds of what is pending. Trees come
     from the process's cache.
     """
     user_id = caller.acts_for(check_id("userId", path_user_id))
-    entries = sorted(_entries(user_id, query.type, now), key=lambda entry: entry.order)
-    page = entries[query.offset : query.offset + query.limit]
-    return {"summary": _records(page), "count": len(entries)}
+    entries = _wanted(_entries(user_id, query.type, now), query)
+    made = query.cursor.made if query.cursor else max(map(_changed, entries), default=0)
+    placed = sorted((entry.place(made), entry) for entry in entries)
+    rest = [one for one in placed if query.cursor is None or one[0] > query.cursor.after][query.offset :]
+    page = rest[: query.limit]
+    following = paging.written(Cursor(made, page[-1][0])) if len(rest) > len(page) else None
+    return {"summary": _records([entry for _, entry in page]), "count": len(entries), "next": following}
+
+
+def all_records(user_id: str, now: datetime) -> list[dict[str, Any]]:
+    """Every record of summary/list with `type=enrolment`, in its order. Cost: as there."""
+    entries = sorted((entry.place(made=MAX_MS), entry) for entry in _entries(user_id, "enrolment", now))
+    return _records([entry for _, entry in entries])
+
+
+def _wanted(entries: Sequence[Entry], query: ListQuery) -> list[Entry]:
+    """Those that the query asks for."""
+    since = query.updated_since
+    if since is not None:
+        aggs = _aggs([entry.key for entry in entries if entry.agg is None])
+        entries = [replace(entry, agg=entry.agg or aggs.get(entry.key)) for entry in entries]
+        entries = [entry for entry in entries if entry.times.changed is None or entry.times.changed > since]
+    return [entry for entry in entries if query.is_any_status or _status(entry) in query.status]
+
+
+def _status(entry: Entry) -> Status:
+    if entry.enrolment is not None:
+        return entry.enrolment.status
+    tree = catalogue.hierarchy(entry.key.collection_id)
+    return record.organic(entry.key, entry.agg or ActivityAgg(entry.key), tree).status
+
+
+def _changed(entry: Entry) -> int:
+    changed = entry.times.changed
+    return to_epoch_ms(changed) if changed else 0
 
 
 def read(caller: Caller, given: SummaryReadInput, now: datetime) -> dict[str, Any]:

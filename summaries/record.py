@@ -12,6 +12,7 @@ from catalogue.facts import CollectionFacts
 from catalogue.hierarchy import Hierarchy
 from common.rows import ActivityAgg, ContextKey, Enrolment, Status
 from common.timestamps import epoch_ms_of, from_epoch_ms
+from summaries.milestones import milestones
 from viewer import progress
 
 
@@ -28,13 +29,15 @@ def summary(
     None where the catalogue knows none, as of a content viewed by itself.
     """
     known = enrolment or organic(key, agg or ActivityAgg(key), hierarchy)
+    statuses = _content_status(known, agg, hierarchy)
+    read_last = (known.last_read_content_id, known.last_read_content_status, known.last_content_access_time)
     return {
         "userId": key.user_id,
         "collectionId": key.collection_id,
         "contextId": key.context_id,
         "enrolledDate": epoch_ms_of(known.enrolled_date),
         "active": known.active,
-        "contentStatus": _content_status(known, agg, hierarchy),
+        "contentStatus": statuses,
         "assessmentStatus": _assessment_status(agg),
         "collection": _collection(key, hierarchy, collection),
         "issuedCertificates": [_certificate(one) for one in known.issued_certificates],
@@ -47,6 +50,7 @@ def summary(
         "lastReadContentStatus": known.last_read_content_status,
         "lastContentAccessTime": epoch_ms_of(known.last_content_access_time),
         "movedTo": known.moved_to,
+        **milestones(statuses, agg, hierarchy, last_read=read_last),
     }
 
 

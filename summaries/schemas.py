@@ -61,14 +61,40 @@ RECORD = _object(
     lastReadContentStatus={"type": ["integer", "null"], "enum": [0, 1, 2, None]},
     lastContentAccessTime=_TIME,
     movedTo={**_MAYBE_TEXT, "description": "the context the progress here was moved to; null: nothing was moved away"},
+    nextContent={**_MAYBE_TEXT, "description": "the first content in course order that is not completed"},
+    lastRead={
+        "type": ["object", "null"],
+        "properties": {"contentId": _TEXT, "status": _STATUS, "time": _TIME},
+        "description": "the content accessed last",
+    },
+    timespent={"type": "number", "description": "seconds in all contents together"},
+    units={
+        "type": "array",
+        "items": _object(
+            identifier=_TEXT,
+            name=_MAYBE_TEXT,
+            progress={"type": "integer", "description": "its completed contents that count"},
+            leafNodesCount={"type": "integer", "description": "its contents that count"},
+            completionPercentage={"type": "integer", "minimum": 0, "maximum": 100},
+            status=_STATUS,
+        ),
+        "description": "each nested collection, in course order",
+    },
 )
 LIST = _object(
     summary={"type": "array", "items": RECORD},
     count={"type": "integer", "description": "how many there are on all pages"},
+    next={**_MAYBE_TEXT, "description": "the cursor of the next page; null: this is the last one"},
 )
 READ = _object(**RECORD["properties"], summary=RECORD)
+LINK = _object(url={"type": "string", "format": "uri", "description": "expires after VIEWER_LINK_SECONDS"})
+_LEARNER = OpenApiParameter("user_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="The learner.")
+DOWNLOAD_PARAMETERS = [
+    _LEARNER,
+    OpenApiParameter("format", OpenApiTypes.STR, enum=["csv", "json"], default="json"),
+]
 LIST_PARAMETERS = [
-    OpenApiParameter("user_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="The learner."),
+    _LEARNER,
     OpenApiParameter(
         "type",
         OpenApiTypes.STR,
@@ -78,6 +104,9 @@ LIST_PARAMETERS = [
     ),
     OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT}),
     OpenApiParameter("offset", {"type": "integer", "minimum": 0, "default": 0}),
+    OpenApiParameter("cursor", OpenApiTypes.STR, description="`next` of the page before, instead of an offset."),
+    OpenApiParameter("status", OpenApiTypes.STR, description="Only these: 0, 1, 2 or several, as in `0,1`."),
+    OpenApiParameter("updatedSince", OpenApiTypes.INT64, description="Only what changed after this time, in epoch ms."),
 ]
 _NAMES = {"type": "array", "items": _TEXT}
 EXPLANATION = _object(

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import path, register_converter
 from django.urls.resolvers import URLPattern
 
-from summaries.views import CourseViewSet, ProgramViewSet, SummaryViewSet
+from summaries.views import CourseViewSet, ProgramViewSet, SummaryViewSet, download_file
 
 
 class AnyId:
@@ -46,6 +46,7 @@ def _aliases(kind: Any, base: str, calls: dict[str, str]) -> list[URLPattern]:
 TWO_LS = {"enroll": "enroll", "unenroll": "unenroll"}
 ONE_L = {"enrol": "enroll", "unenrol": "unenroll"}
 _LIST = SummaryViewSet.as_view({"get": "list_all"})
+_DOWNLOAD = SummaryViewSet.as_view({"get": "download"})
 _EXPLAIN = SummaryViewSet.as_view({"get": "explain"})
 
 urlpatterns = [
@@ -57,6 +58,10 @@ urlpatterns = [
     *_routes(SummaryViewSet, "view", {"agg": "aggregate"}),
     path("v1/summary/explain", _EXPLAIN, name="v1-summary-explain"),
     path("api/summary/v1/explain", _EXPLAIN, name="gateway-summary-explain"),
+    path("v1/summary/download/<any_id:user_id>", _DOWNLOAD, name="v1-summary-download"),
+    path("api/summary/v1/download/<any_id:user_id>", _DOWNLOAD, name="gateway-summary-download"),
+    path("v1/summary/file/<any_id:token>", download_file),
+    path("api/summary/v1/file/<any_id:token>", download_file),
     path("v1/summary/list/<any_id:user_id>", _LIST, name="v1-summary-list"),
     path("api/summary/v1/list/<any_id:user_id>", _LIST, name="gateway-summary-list"),
 ]

@@ -4,20 +4,25 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import content_disposition_header
+
 from common import timestamps
-from common.api import ApiViewSet, Call, Result
-from common.errors import MissingField
+from common.api import ApiViewSet, Call, Result, refusal_of
+from common.errors import MethodNotAllowed, MissingField
 from common.ids import check_id
 from common.openapi import described
 from common.rows import ContextKey
 from common.wire import NAMES, body_fields, read_fields, to_input
-from summaries import explaining, reading, services, whatif
+from summaries import downloads, explaining, reading, services, whatif
 from summaries.errors import MandatoryMissing
 from summaries.inputs import EnrolInput, ProgramInput, SummaryInput, SummaryReadInput, WhatIfInput, list_query
 from summaries.schemas import (
+    DOWNLOAD_PARAMETERS,
     ENROLLED,
     EXPLAIN_PARAMETERS,
     EXPLANATION,
+    LINK,
     LIST,
     LIST_PARAMETERS,
     READ,
@@ -73,17 +78,26 @@ class SummaryViewSet(ApiViewSet):
 
     api_ids = {
         "list_all": "api.summary.list",
+        "download": "api.summary.download",
         "read": "api.summary.read",
         "aggregate": "api.view.agg",
         "explain": "api.summary.explain",
         "whatif": "api.summary.whatif",
     }
+    tagged = frozenset({"list_all"})
 
     @described("summary.list", None, LIST, errors=(400, 401, 403), parameters=LIST_PARAMETERS)
     def list_all(self, call: Call, user_id: str) -> Result:
         """One learner's enrolments, the one accessed last first; inactive ones too, told by `active`."""
         pairs = ((name, value) for name, values in call.http.GET.lists() for value in values)
         return reading.list_all(call.caller, user_id, list_query(pairs), timestamps.now())
+
+    @described("summary.download", None, LINK, errors=(400, 401, 403), parameters=DOWNLOAD_PARAMETERS)
+    def download(self, call: Call, user_id: str) -> Result:
+        """A link to the learner's summary as a file, in csv or json (the default), which soon expires."""
+        path = downloads.link(call.caller, user_id, call.http.GET.get("format"))
+        family = "/api/summary/v1" if call.http.path.startswith("/api/") else "/v1/summary"
+        return {"url": call.http.build_absolute_uri(f"{family}/file/{path}")}
 
     @described("summary.read", SummaryReadInput, READ, errors=(400, 401, 403, 404))
     def read(self, call: Call) -> Result:
@@ -109,6 +123,21 @@ class SummaryViewSet(ApiViewSet):
         """Adds everything of one context up anew, now, and answers its record."""
         given = to_input(body_fields(call.body), SummaryInput)
         return reading.recompute(call.caller, given, timestamps.now())
+
+
+def download_file(request: HttpRequest, token: str) -> HttpResponse:
+    """The file a link leads to. No token is asked for: the link is one. Never raises."""
+    try:
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f'Method "{request.method}" not allowed.')
+        file = downloads.file_of(token.partition("/")[0], timestamps.now())
+    except Exception as error:  # noqa: BLE001 - the border: whatever it is becomes an answer
+        return refusal_of(request, error, "api.summary.download")
+    headers = {
+        "Content-Disposition": content_disposition_header(as_attachment=True, filename=file.name),
+        "Cache-Control": "private, no-store",
+    }
+    return HttpResponse(file.content, content_type=file.media_type, headers=headers)
 
 
 def _enrolment_key(call: Call) -> ContextKey:

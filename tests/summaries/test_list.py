@@ -21,7 +21,7 @@ def enrolled(user: str, course: str, batch: str, date: int | None, accessed: int
 
 def test_a_learner_without_anything_has_an_empty_list(school: Server, learner: Learner) -> None:
     answer = school.client.get(f"/v1/summary/list/{learner()}")
-    assert answer.json()["result"] == {"summary": [], "count": 0}
+    assert answer.json()["result"] == {"summary": [], "count": 0, "next": None}
 
 
 def test_the_last_accessed_is_first_then_the_last_enrolled_then_by_ids(school: Server, learner: Learner) -> None:
@@ -69,7 +69,7 @@ def test_pages_are_parts_of_one_order(school: Server, learner: Learner) -> None:
             pages += answer["summary"]
         assert pages == whole
     beyond = school.client.get(f"/v1/summary/list/{rahul}?offset=25").json()["result"]
-    assert beyond == {"summary": [], "count": 25}
+    assert beyond == {"summary": [], "count": 25, "next": None}
 
 
 def test_more_than_a_thousand_come_in_pages(school: Server, learner: Learner) -> None:
@@ -150,6 +150,14 @@ BAD_QUERIES = [
     ("offset=-1", "offset"),
     ("offset=x", "offset"),
     ("offset=2147483648", "offset"),
+    ("cursor=x", "cursor"),
+    ("cursor=%F0%9F", "cursor"),
+    ("cursor=WzEsMl0", "cursor"),
+    ("status=3", "status"),
+    ("status=0,x", "status"),
+    ("status=completed", "status"),
+    ("updatedSince=yesterday", "updatedSince"),
+    ("updatedSince=-1", "updatedSince"),
     ("offset=%00", "offset"),
     ("type=organics", "type"),
     ("type=ALL", "type"),
@@ -170,7 +178,17 @@ def test_a_query_that_means_nothing_is_refused(school: Server, learner: Learner,
 
 @pytest.mark.parametrize(
     "query",
-    ["", "limit=1&offset=0", "limit=1000", "limit=&offset=", "Limit=3", "userId=x&courseId=a/b", "limit=5&limit=5"],
+    [
+        "",
+        "limit=1&offset=0",
+        "limit=1000",
+        "limit=&offset=",
+        "Limit=3",
+        "userId=x&courseId=a/b",
+        "limit=5&limit=5",
+        "status=0,1,2",
+        "updatedSince=0",
+    ],
 )
 def test_a_query_that_means_something_is_answered(school: Server, learner: Learner, query: str) -> None:
     rahul = learner()

@@ -19,7 +19,7 @@ PLACES: dict[tuple[str, str], list[str]] = {
     ("all-optional-1", "all-optional"): ["extra-1", "extra-2"],
     (SINGLE, SINGLE): [SINGLE],
 }
-LAST_READ = ("lastReadContentId", "lastReadContentStatus", "lastContentAccessTime")
+LAST_READ = ("lastReadContentId", "lastReadContentStatus", "lastContentAccessTime", "lastRead", "timespent")
 REQUIRED = {
     MATHS: set(ADDITION),
     "class-2-maths": set(ADDITION[:2]),
@@ -48,12 +48,14 @@ def step(server: Server, chance: random.Random, user: str) -> None:
 def check(server: Server, user: str) -> None:
     """Every surface, and what the numbers must be.
 
-    An update moves the last access of its row and marks nothing: the record learns of it with the next fold, view/agg's
-    at the latest, and then on every surface.
+    An update moves the last access and the time of its row and marks nothing: the record learns of it with the next
+    fold, view/agg's at the latest, and then on every surface.
     """
     everything = {(one["contextId"], one["collectionId"]): one for one in listed(server, user, "?type=all")}
     enrolled = {(one["contextId"], one["collectionId"]): one for one in listed(server, user)}
     assert {place: one for place, one in everything.items() if one["enrolledDate"]} == enrolled
+    link: Any = server.client.get(f"/v1/summary/download/{user}").json()["result"]["url"]
+    assert server.client.get(link).json()["summary"] == listed(server, user)
     for place, record in everything.items():
         assert record == summary(server, user, *place, type="all")
         seen = statuses(server, user, *place)

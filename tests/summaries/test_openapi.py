@@ -56,7 +56,7 @@ def test_every_call_is_told_once_with_its_errors(document: dict[str, Any]) -> No
 
 def test_the_list_tells_its_parameters(document: dict[str, Any]) -> None:
     told = {one["name"]: one for one in document["paths"][LIST]["get"]["parameters"]}
-    assert set(told) == {"user_id", "type", "limit", "offset"}
+    assert set(told) == {"user_id", "type", "limit", "offset", "cursor", "status", "updatedSince"}
     assert (told["user_id"]["in"], told["user_id"]["required"]) == ("path", True)
     assert told["type"]["schema"]["enum"] == ["all", "enrolment", "organic"]
     assert (told["limit"]["schema"]["minimum"], told["limit"]["schema"]["maximum"]) == (1, 1000)

@@ -77,6 +77,10 @@ def golden(user: str) -> dict[str, Any]:
         "lastReadContentStatus": 2,
         "lastContentAccessTime": DONE_AT,
         "movedTo": None,
+        "nextContent": DOUBLE,
+        "lastRead": {"contentId": SINGLE, "status": 2, "time": DONE_AT},
+        "timespent": 0,
+        "units": [],
     }
 
 
@@ -108,7 +112,7 @@ def test_list_answers_as_the_seeds_show(school: Server, learner: Learner, path: 
     rahul = learner("Rahul")
     bring(school, *brought(rahul))
     result = envelope(school.client.get(path.format(rahul)).json(), "api.summary.list")
-    assert result == {"summary": [golden(rahul)], "count": 1}
+    assert result == {"summary": [golden(rahul)], "count": 1, "next": None}
 
 
 @pytest.mark.parametrize("path", [AGG, "/api/view/v1/agg"])
@@ -208,7 +212,7 @@ def test_a_new_edition_shows_its_contents_and_takes_nothing_back(school: Server,
     load(school, collections=[course(name, leaf("a"), leaf("b"), leaf("c"))])
     after = aggregated(school, rahul, where, lambda record: "c" in record["contentStatus"])
     shown = {"contentStatus": {"a": 2, "b": 2, "c": 0}, "collection": {**before["collection"], "leafNodesCount": 3}}
-    assert after == {**before, **shown} == summary(school, rahul, *where)
+    assert after == {**before, **shown, "nextContent": "c"} == summary(school, rahul, *where)
 
 
 # --- what is not known ------------------------------------------------------------------------

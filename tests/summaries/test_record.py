@@ -33,7 +33,8 @@ NULLS = {"name": None, "logo": None, "leafNodesCount": None, "description": None
 FIELDS = [
     "userId", "collectionId", "contextId", "enrolledDate", "active", "contentStatus", "assessmentStatus", "collection",
     "issuedCertificates", "completedOn", "progress", "status", "completionPercentage", "optional_nodes",
-    "lastReadContentId", "lastReadContentStatus", "lastContentAccessTime", "movedTo",
+    "lastReadContentId", "lastReadContentStatus", "lastContentAccessTime", "movedTo", "nextContent", "lastRead",
+    "timespent", "units",
 ]  # fmt: skip
 
 

@@ -1,8 +1,10 @@
-"""A learner's summary as a file: the records of the list, as JSON or as one line each. Pure."""
+"""What a learner may keep, as files: the records of his list as JSON or CSV, and an archive of all his rows. Pure."""
 
+import io
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,6 +14,19 @@ from common.rows import Status
 from common.timestamps import from_epoch_ms
 
 Record = Mapping[str, Any]
+
+
+class Table(NamedTuple):
+    """One table of an archive: its columns in order, and its rows by column."""
+
+    columns: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+
+
+EXPORTED = (
+    "Everything stored of one learner. Each .jsonl file is a table, one row a line; import_progress takes all but "
+    "provenance. The .csv file beside it holds the same. Times are ms since 1970."
+)
 WORDS = {Status.NOT_STARTED: "Not started", Status.IN_PROGRESS: "In progress", Status.COMPLETED: "Completed"}
 COLUMNS = (
     "User ID",
@@ -44,6 +59,30 @@ def as_json(user_id: str, name: str, records: Sequence[Record], at: datetime) ->
 def as_csv(name: str, records: Iterable[Record], zone: ZoneInfo) -> bytes:
     """One line for each record, in UTF-8; times in `zone`, with its offset."""
     return lines(COLUMNS, (_row(name, one, zone) for one in records)).encode()
+
+
+def as_archive(manifest: Mapping[str, Any], tables: Mapping[str, Table], summary: Mapping[str, bytes]) -> bytes:
+    """A zip: manifest.json, each table as JSON lines and as CSV, and the files of the summary by their names."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        counts = {name: len(table.rows) for name, table in tables.items()}
+        told = {"about": EXPORTED, **manifest, "rows": counts}
+        archive.writestr("manifest.json", msgspec.json.format(msgspec.json.encode(told), indent=2))
+        for name, table in tables.items():
+            archive.writestr(f"{name}.jsonl", _as_lines(name, table))
+            cells = ([_cell(row[column]) for column in table.columns] for row in table.rows)
+            archive.writestr(f"{name}.csv", lines(table.columns, cells).encode())
+        for name, content in summary.items():
+            archive.writestr(name, content)
+    return held.getvalue()
+
+
+def _as_lines(name: str, table: Table) -> bytes:
+    return b"".join(msgspec.json.encode({"table": name, **row}) + b"\n" for row in table.rows)
+
+
+def _cell(value: Any) -> Any:
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
 def _row(name: str, record: Record, zone: ZoneInfo) -> list[Any]:

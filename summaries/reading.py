@@ -69,9 +69,9 @@ def list_all(caller: Caller, path_user_id: str, query: ListQuery, now: datetime)
     return {"summary": _records([entry for _, entry in page]), "count": len(entries), "next": following}
 
 
-def all_records(user_id: str, now: datetime) -> list[dict[str, Any]]:
-    """Every record of summary/list with `type=enrolment`, in its order. Cost: as there."""
-    entries = sorted((entry.place(made=MAX_MS), entry) for entry in _entries(user_id, "enrolment", now))
+def all_records(user_id: str, kind: Kind, now: datetime) -> list[dict[str, Any]]:
+    """Every record of summary/list of this kind, in its order. Cost: as there."""
+    entries = sorted((entry.place(made=MAX_MS), entry) for entry in _entries(user_id, kind, now))
     return _records([entry for _, entry in entries])
 
 

@@ -89,6 +89,7 @@ LIST = _object(
 READ = _object(**RECORD["properties"], summary=RECORD)
 LINK = _object(url={"type": "string", "format": "uri", "description": "expires after VIEWER_LINK_SECONDS"})
 _LEARNER = OpenApiParameter("user_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="The learner.")
+EXPORT_PARAMETERS = [_LEARNER]
 DOWNLOAD_PARAMETERS = [
     _LEARNER,
     OpenApiParameter("format", OpenApiTypes.STR, enum=["csv", "json"], default="json"),

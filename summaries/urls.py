@@ -47,6 +47,7 @@ TWO_LS = {"enroll": "enroll", "unenroll": "unenroll"}
 ONE_L = {"enrol": "enroll", "unenrol": "unenroll"}
 _LIST = SummaryViewSet.as_view({"get": "list_all"})
 _DOWNLOAD = SummaryViewSet.as_view({"get": "download"})
+_EXPORT = SummaryViewSet.as_view({"get": "export"})
 _EXPLAIN = SummaryViewSet.as_view({"get": "explain"})
 
 urlpatterns = [
@@ -60,6 +61,8 @@ urlpatterns = [
     path("api/summary/v1/explain", _EXPLAIN, name="gateway-summary-explain"),
     path("v1/summary/download/<any_id:user_id>", _DOWNLOAD, name="v1-summary-download"),
     path("api/summary/v1/download/<any_id:user_id>", _DOWNLOAD, name="gateway-summary-download"),
+    path("v1/summary/export/<any_id:user_id>", _EXPORT, name="v1-summary-export"),
+    path("api/summary/v1/export/<any_id:user_id>", _EXPORT, name="gateway-summary-export"),
     path("v1/summary/file/<any_id:token>", download_file),
     path("api/summary/v1/file/<any_id:token>", download_file),
     path("v1/summary/list/<any_id:user_id>", _LIST, name="v1-summary-list"),

@@ -22,6 +22,7 @@ from summaries.schemas import (
     ENROLLED,
     EXPLAIN_PARAMETERS,
     EXPLANATION,
+    EXPORT_PARAMETERS,
     LINK,
     LIST,
     LIST_PARAMETERS,
@@ -79,6 +80,7 @@ class SummaryViewSet(ApiViewSet):
     api_ids = {
         "list_all": "api.summary.list",
         "download": "api.summary.download",
+        "export": "api.summary.export",
         "read": "api.summary.read",
         "aggregate": "api.view.agg",
         "explain": "api.summary.explain",
@@ -95,9 +97,12 @@ class SummaryViewSet(ApiViewSet):
     @described("summary.download", None, LINK, errors=(400, 401, 403), parameters=DOWNLOAD_PARAMETERS)
     def download(self, call: Call, user_id: str) -> Result:
         """A link to the learner's summary as a file, in csv or json (the default), which soon expires."""
-        path = downloads.link(call.caller, user_id, call.http.GET.get("format"))
-        family = "/api/summary/v1" if call.http.path.startswith("/api/") else "/v1/summary"
-        return {"url": call.http.build_absolute_uri(f"{family}/file/{path}")}
+        return {"url": _file_url(call, downloads.link(call.caller, user_id, call.http.GET.get("format")))}
+
+    @described("summary.export", None, LINK, errors=(400, 401, 403), parameters=EXPORT_PARAMETERS)
+    def export(self, call: Call, user_id: str) -> Result:
+        """A link to an archive with everything stored of the learner, table by table, which soon expires."""
+        return {"url": _file_url(call, downloads.export_link(call.caller, user_id))}
 
     @described("summary.read", SummaryReadInput, READ, errors=(400, 401, 403, 404))
     def read(self, call: Call) -> Result:
@@ -123,6 +128,12 @@ class SummaryViewSet(ApiViewSet):
         """Adds everything of one context up anew, now, and answers its record."""
         given = to_input(body_fields(call.body), SummaryInput)
         return reading.recompute(call.caller, given, timestamps.now())
+
+
+def _file_url(call: Call, path: str) -> str:
+    """In the family of paths the call came by: a gateway may let only that one through."""
+    family = "/api/summary/v1" if call.http.path.startswith("/api/") else "/v1/summary"
+    return call.http.build_absolute_uri(f"{family}/file/{path}")
 
 
 def download_file(request: HttpRequest, token: str) -> HttpResponse:

@@ -22,6 +22,7 @@ from tests.summaries.wire import (
 )
 
 COURSE = {"courseId": MATHS, "batchId": BATCH}
+BY_PATH = ("/v1/summary/list", "/v1/summary/download", "/v1/summary/export")
 PROGRAM = {"programId": "program-abc", "batchId": "program-batch-1"}
 
 
@@ -52,7 +53,8 @@ def listed(server: Server, key: Key, user: str) -> list[Any]:
 def test_without_a_token_nothing_is_told(guarded: Server) -> None:
     for path in (SUMMARY, AGG, PROGRAM_ENROLL, PROGRAM_UNENROLL):
         refusal(guarded.call(path, {**COURSE, **PROGRAM}), 401, "ERR_UNAUTHORIZED")
-    refusal(guarded.client.get("/v1/summary/list/rahul"), 401, "ERR_UNAUTHORIZED")
+    for path in BY_PATH:
+        refusal(guarded.client.get(f"{path}/rahul"), 401, "ERR_UNAUTHORIZED")
     for path in (ENROLL, UNENROLL):
         answer = guarded.call(path, COURSE)
         assert answer.status_code == 401
@@ -94,8 +96,8 @@ def test_another_learner_is_refused_and_nothing_done(guarded: Server, key: Key, 
         body = refusal(guarded.call(path, theirs, headers=bearer(key, rahul)), 403, "ERR_FORBIDDEN_USER")
         assert list(body["result"]) == ["userId"]
     for user in (meera, f"f:keycloak:{meera}"):
-        for route in ("/v1/summary/list/{}", "/api/summary/v1/list/{}"):
-            answer = guarded.client.get(route.format(user), headers=bearer(key, rahul))
+        for route in (*BY_PATH, "/api/summary/v1/list"):
+            answer = guarded.client.get(f"{route}/{user}", headers=bearer(key, rahul))
             body = refusal(answer, 403, "ERR_FORBIDDEN_USER")
             assert body["responseCode"] == "FORBIDDEN"
             assert MATHS not in answer.text

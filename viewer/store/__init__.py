@@ -9,9 +9,20 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from viewer.store.orm import OrmStore
-from viewer.store.port import Applied, Carry, Fold, ImportBatch, MovedRows, Store, TakenBack
+from viewer.store.port import Applied, Carry, Fold, ImportBatch, LearnerDump, MovedRows, Store, TakenBack
 
-__all__ = ["Applied", "Carry", "Fold", "ImportBatch", "MovedRows", "Store", "TakenBack", "get_store", "store_named"]
+__all__ = [
+    "Applied",
+    "Carry",
+    "Fold",
+    "ImportBatch",
+    "LearnerDump",
+    "MovedRows",
+    "Store",
+    "TakenBack",
+    "get_store",
+    "store_named",
+]
 
 
 @cache

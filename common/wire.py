@@ -39,6 +39,7 @@ NAMES = {
     "limit": "limit",
     "offset": "offset",
     "cursor": "cursor",
+    "active": "active",
     "status": "status",
     "updatedsince": "updatedSince",
 }

@@ -41,6 +41,15 @@ class ProgramInput(msgspec.Struct, rename="camel", kw_only=True):
     context_id: Annotated[str, Meta(description="The program's batch. Also accepted as batchId, in any case.")]
 
 
+class ParticipantsInput(msgspec.Struct, rename="camel", kw_only=True):
+    """`POST /v1/batch/participants/list`, inside `batch` or beside it."""
+
+    context_id: Annotated[str, Meta(description="The batch. Also accepted as batchId, in any case.")]
+    active: Annotated[bool, Meta(description="false: those who left.")] = True
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = MAX_LIMIT
+    offset: Annotated[int, Meta(ge=0, le=_MAX_OFFSET)] = 0
+
+
 class SummaryInput(msgspec.Struct, rename="camel", kw_only=True):
     """`POST /v1/view/agg`: one learner in one context of a collection."""
 

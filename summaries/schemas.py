@@ -89,6 +89,14 @@ LIST = _object(
 READ = _object(**RECORD["properties"], summary=RECORD)
 LINK = _object(url={"type": "string", "format": "uri", "description": "expires after VIEWER_LINK_SECONDS"})
 _LEARNER = OpenApiParameter("user_id", OpenApiTypes.STR, OpenApiParameter.PATH, description="The learner.")
+PARTICIPANTS = _object(
+    batch=_object(
+        batchId=_TEXT,
+        count={"type": "integer", "description": "how many this page has"},
+        participants={**_IDS, "description": "user ids, the first enrolled first"},
+        next={"type": ["integer", "null"], "description": "the offset of the next page; null: this is the last one"},
+    )
+)
 EXPORT_PARAMETERS = [_LEARNER]
 DOWNLOAD_PARAMETERS = [
     _LEARNER,

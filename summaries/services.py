@@ -7,6 +7,7 @@ the others learn that he is enrolled. The write marks the context, so whatever w
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from catalogue import api as catalogue
 from common.errors import InvalidProgram, Unavailable
 from common.rows import ContextKey, Enrolment, Status
 from summaries import batches
-from summaries.errors import AlreadyEnrolled, BatchCompleted, NotEnrolled
+from summaries.errors import AlreadyEnrolled, BatchCompleted, InvalidBatch, NotEnrolled
 from viewer import aggregator, tasks
 from viewer.store import get_store
 
@@ -70,6 +71,23 @@ def unenrol_program(user_id: str, program_id: str, batch_id: str, now: datetime)
     if not ended:
         raise BatchCompleted if any(isinstance(one, BatchCompleted) for one in refusals) else NotEnrolled
     return ended
+
+
+def participants(batch_id: str, *, active: bool, limit: int, offset: int) -> tuple[list[str], int | None]:
+    """A page of the batch's learners by when they enrolled, each once, and where the next page begins; None: nowhere.
+
+    Raises InvalidBatch. Cost: the batch's list is streamed up to the page's end.
+    """
+    if catalogue.batch(batch_id) is None:
+        raise InvalidBatch
+    end = offset + limit
+    seen: dict[str, None] = {}  # through a program's batch a learner has several enrolments
+    for one in get_store().batch_enrolments(batch_id):
+        if one.active is active:
+            seen[one.user_id] = None
+        if len(seen) > end:
+            break
+    return list(islice(seen, offset, end)), end if len(seen) > end else None
 
 
 def today(now: datetime) -> date:

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import path, register_converter
 from django.urls.resolvers import URLPattern
 
-from summaries.views import CourseViewSet, ProgramViewSet, SummaryViewSet, download_file
+from summaries.views import BatchViewSet, CourseViewSet, ProgramViewSet, SummaryViewSet, download_file
 
 
 class AnyId:
@@ -55,6 +55,7 @@ urlpatterns = [
     *_aliases(CourseViewSet, "course", ONE_L),
     *_routes(ProgramViewSet, "program", TWO_LS),
     *_aliases(ProgramViewSet, "program", ONE_L),
+    *_routes(BatchViewSet, "batch", {"participants/list": "participants"}),
     *_routes(SummaryViewSet, "summary", {"read": "read", "whatif": "whatif"}),
     *_routes(SummaryViewSet, "view", {"agg": "aggregate"}),
     path("v1/summary/explain", _EXPLAIN, name="v1-summary-explain"),

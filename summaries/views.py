@@ -9,14 +9,22 @@ from django.utils.http import content_disposition_header
 
 from common import timestamps
 from common.api import ApiViewSet, Call, Result, refusal_of
-from common.errors import MethodNotAllowed, MissingField
+from common.errors import Forbidden, MethodNotAllowed, MissingField
 from common.ids import check_id
 from common.openapi import described
 from common.rows import ContextKey
 from common.wire import NAMES, body_fields, read_fields, to_input
 from summaries import downloads, explaining, reading, services, whatif
 from summaries.errors import MandatoryMissing
-from summaries.inputs import EnrolInput, ProgramInput, SummaryInput, SummaryReadInput, WhatIfInput, list_query
+from summaries.inputs import (
+    EnrolInput,
+    ParticipantsInput,
+    ProgramInput,
+    SummaryInput,
+    SummaryReadInput,
+    WhatIfInput,
+    list_query,
+)
 from summaries.schemas import (
     DOWNLOAD_PARAMETERS,
     ENROLLED,
@@ -26,6 +34,7 @@ from summaries.schemas import (
     LINK,
     LIST,
     LIST_PARAMETERS,
+    PARTICIPANTS,
     READ,
     SUCCESS,
     UNENROLLED,
@@ -72,6 +81,24 @@ class ProgramViewSet(ApiViewSet):
         """Ends the enrolments of the program that are not completed."""
         ended = services.unenrol_program(*_program(call), timestamps.now())
         return {"response": DONE, "unenrolled": ended}
+
+
+class BatchViewSet(ApiViewSet):
+    """Who is in a batch: for operators and services, by the older calls' contract."""
+
+    api_ids = {"participants": "api.batch.participants.list"}
+    legacy_errors = True
+
+    @described("batch.participants", ParticipantsInput, PARTICIPANTS, errors=(400, 401, 403), legacy_errors=True)
+    def participants(self, call: Call) -> Result:
+        """The learners of a batch by when they enrolled, a page at a time. A learner's own token is refused."""
+        if call.caller.user_id is not None:
+            raise Forbidden("userId", "A learner is not told who else is in a batch")
+        given = to_input(_batch_fields(call.body), ParticipantsInput)
+        found, following = services.participants(
+            given.context_id, active=given.active, limit=given.limit, offset=given.offset
+        )
+        return {"batch": {"batchId": given.context_id, "count": len(found), "participants": found, "next": following}}
 
 
 class SummaryViewSet(ApiViewSet):
@@ -149,6 +176,17 @@ def download_file(request: HttpRequest, token: str) -> HttpResponse:
         "Cache-Control": "private, no-store",
     }
     return HttpResponse(file.content, content_type=file.media_type, headers=headers)
+
+
+def _batch_fields(body: Any) -> dict[str, Any]:
+    """The fields of the request, those inside its `batch` too. Raises MandatoryMissing."""
+    fields = body_fields(body)
+    inner = body["request"].get("batch")
+    if isinstance(inner, Mapping):
+        fields |= read_fields(inner.items())
+    if "contextId" not in fields:
+        raise MandatoryMissing("batchId")
+    return fields
 
 
 def _enrolment_key(call: Call) -> ContextKey:

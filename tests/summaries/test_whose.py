@@ -63,6 +63,11 @@ def test_without_a_token_nothing_is_told(guarded: Server) -> None:
         assert (body["responseCode"], body["params"]["status"]) == ("CLIENT_ERROR", "ERR_UNAUTHORIZED")
 
 
+def test_a_learner_is_not_told_who_else_is_in_a_batch(guarded: Server, key: Key, learner: Learner) -> None:
+    answer = guarded.call("/v1/batch/participants/list", {"batch": COURSE}, headers=bearer(key, learner()))
+    assert (answer.status_code, answer.json()["params"]["err"]) == (403, "ERR_FORBIDDEN_USER")
+
+
 @pytest.mark.parametrize("given", ["{other}", "f:keycloak:{other}", " ", 5, [1], "a/b", None])
 def test_the_older_calls_ignore_the_learner_of_the_body(
     guarded: Server, key: Key, learner: Learner, given: Any

@@ -32,7 +32,7 @@ cassandra: ## Start a Cassandra node on CQL_PORT (9042); deploy/cassandra/stop.s
 	@deploy/cassandra/start.sh
 
 test: .venv/dev.stamp services ## Run the whole suite; k=WORDS picks tests by name, t=PATH one folder
-	@$(BIN)/python -m pytest $(or $(t),tests) $(if $(k),-k "$(k)")
+	@$(if $(t)$(k),$(BIN)/python -m pytest $(or $(t),tests) $(if $(k),-k "$(k)"),scripts/suite.sh)
 
 check: .venv/dev.stamp ## Format, lint, types, layers, migrations, system checks
 	$(BIN)/ruff format --check .

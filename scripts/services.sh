@@ -94,7 +94,18 @@ rabbitmq() {
   mkdir -p "$dir"
   rabbitmq_answers || start_rabbitmq "$dir"
   wait_for rabbitmq_answers "$dir/output"
+  second_lane "$dir"
   echo "rabbitmq on 127.0.0.1:$RABBITMQ_PORT, user viewer (stop: kill \$(cat $dir/pid))"
+}
+
+second_lane() { # second_lane DIR: a virtual host for the tests that run beside others (scripts/suite.sh)
+  [ -e "$1/lane1" ] && return 0
+  local control=(env HOME="$1" ERL_EPMD_PORT=$((RABBITMQ_PORT / 2 + 1)) RABBITMQ_NODENAME=viewertest@localhost
+    /usr/lib/rabbitmq/bin/rabbitmqctl -q)
+  "${control[@]}" await_startup --timeout "$START_SECONDS"
+  "${control[@]}" add_vhost lane1
+  "${control[@]}" set_permissions -p lane1 viewer '.*' '.*' '.*'
+  touch "$1/lane1"
 }
 
 start_rabbitmq() { # start_rabbitmq DIR: as whoever calls; Debian's wrapper would become the user rabbitmq

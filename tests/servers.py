@@ -16,15 +16,15 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from tests.services import CASSANDRA_PORT, POSTGRES_URL, RABBITMQ_PORT, REDIS_PORT
+from tests.services import CASSANDRA_PORT, POSTGRES_URL, RABBITMQ_URL, redis_url
 from viewer.store.cassandra import session
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = str(ROOT / "catalogue" / "sample" / "catalogue.json")
 START_SECONDS = 90
 ONE_SERVER = {
-    "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/1",
-    "CELERY_BROKER_URL": f"redis://127.0.0.1:{REDIS_PORT}/2",
+    "REDIS_URL": redis_url(1),
+    "CELERY_BROKER_URL": redis_url(2),
 }
 """The environment of the one-server tier, but for its DATABASE_URL."""
 
@@ -36,8 +36,8 @@ def cluster(keyspace: str) -> dict[str, str]:
         "VIEWER_CASSANDRA_PORT": CASSANDRA_PORT,
         "VIEWER_CASSANDRA_KEYSPACE": keyspace,
         "VIEWER_CASSANDRA_REPLICATION": "1",
-        "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/3",
-        "CELERY_BROKER_URL": f"amqp://viewer:viewer@127.0.0.1:{RABBITMQ_PORT}//",
+        "REDIS_URL": redis_url(3),
+        "CELERY_BROKER_URL": RABBITMQ_URL,
     }
 
 

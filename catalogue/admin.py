@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from catalogue.models import Batch, Collection, Learner, Program
+from catalogue.models import Batch, Collection, Fetch, Learner, Program
 from common.admin import ReadOnly
 
 
@@ -53,3 +53,12 @@ class LearnerAdmin(ReadOnly):
     list_display = ("user_id", "first_name", "last_name", "state", "district", "school_name", "root_org_id")
     list_filter = ("state",)
     search_fields = ("user_id", "first_name", "last_name")
+
+
+@admin.register(Fetch)
+class FetchAdmin(ReadOnly):
+    """When what was fetched from Sunbird's services."""
+
+    list_display = ("entry_id", "kind", "fetched_at", "found")
+    list_filter = ("kind", "found")
+    search_fields = ("entry_id",)

@@ -1,11 +1,15 @@
 """What the other apps may ask of the catalogue. Plain values out; no model, no queryset.
 
-All functions are thread-safe. An unknown id gives None, or is absent from the answer; repeated ids count once.
-Ids are taken as they are: the edge has checked them.
+Where Sunbird's services are configured, what is missing or old comes from them (`catalogue/sunbird/`); the costs told
+here are those of what is fresh. All functions are thread-safe. An unknown id gives None, or is absent from the answer;
+repeated ids count once. Ids are taken as they are: the edge has checked them.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
+
+from django.conf import settings
+from django.utils.module_loading import import_string
 
 from catalogue.cache import HierarchyCache
 from catalogue.facts import BatchFacts, CollectionFacts, LearnerProfile, ProgramFacts
@@ -32,7 +36,16 @@ __all__ = [
     "program",
 ]
 
-_source: CatalogueSource = OrmCatalogue()
+
+def _configured() -> CatalogueSource:
+    """The source that the settings choose."""
+    if not settings.VIEWER_SUNBIRD_SERVICES:
+        return OrmCatalogue()
+    source: CatalogueSource = import_string("catalogue.sunbird.wiring.catalogue")()  # httpx is loaded only where used
+    return source
+
+
+_source = _configured()
 _hierarchies = HierarchyCache(_source)
 
 

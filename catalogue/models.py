@@ -113,3 +113,30 @@ class Learner(models.Model):
 
     def __str__(self) -> str:
         return f"{self.first_name} {self.last_name} ({self.user_id})"
+
+
+class Fetch(models.Model):
+    """When something of the catalogue was last fetched from the service that owns it. Nothing where it was loaded."""
+
+    class Kind(models.TextChoices):
+        """What was asked for; `entry_id` is its id, or the collection's whose batches were listed."""
+
+        COLLECTION = "collection"
+        BATCH = "batch"
+        BATCHES_OF = "batches of", "Batches of a collection"
+        LEARNER = "learner"
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    entry_id = models.CharField(max_length=MAX_ID_LENGTH)
+    fetched_at = models.DateTimeField(help_text="When the service last answered (UTC).")
+    found = models.BooleanField(help_text="Off: the service no longer knows it; the last answer is kept.")
+
+    class Meta:
+        """Listed by kind and id."""
+
+        ordering = ("kind", "entry_id")
+        verbose_name_plural = "fetches"
+        constraints = (models.UniqueConstraint(fields=("kind", "entry_id"), name="catalogue_fetch_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.entry_id}"

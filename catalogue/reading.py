@@ -63,7 +63,11 @@ class Document:
 
 def read(text: str) -> Document:
     """The rows of a file's text. Raises BadCatalogueFile with every problem found."""
-    given = _parse(text)
+    return read_object(_parse(text))
+
+
+def read_object(given: object) -> Document:
+    """The rows of a file's object, as JSON gave it. Raises BadCatalogueFile with every problem found."""
     if not isinstance(given, dict):
         raise BadCatalogueFile([Problem("", f"the file must hold an object, not {kind(given)}")])
     reader = _Reader()

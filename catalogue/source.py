@@ -1,7 +1,7 @@
 """The port to wherever collections, batches, programs and profiles live.
 
-`catalogue.local` answers from our own tables. An adapter of the Sunbird services implements the same six
-methods and `catalogue.api` picks it; nobody else knows there is a choice.
+`catalogue.local` answers from our own tables, `catalogue.sunbird` from Sunbird's services as well, with the same
+methods. `catalogue.api` picks one; nobody else knows there is a choice.
 
 An unknown id is absent from the answer, never an error. Repeated ids count once.
 """

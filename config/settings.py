@@ -7,6 +7,7 @@ import re
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 import django_stubs_ext
@@ -182,6 +183,44 @@ def caches(redis_url: str) -> dict[str, dict[str, Any]]:
 
 
 CACHES = caches(REDIS_URL)
+
+# --- Sunbird's services: collections, batches and profiles that our tables do not have, or have had for long -----
+
+
+def service_urls(**urls: str) -> dict[str, str]:
+    """The services that have an address, by name. Raises ImproperlyConfigured for what is none."""
+    for name, url in urls.items():
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+        except ValueError:
+            usable = None
+        if url and (not usable or "@" in url or set(url) & set("?# \t")):
+            raise ImproperlyConfigured(f"VIEWER_{name.upper()}_SERVICE_URL must be like http://content-service:9000")
+    return {name: url for name, url in urls.items() if url}
+
+
+def service_headers(text: str) -> dict[str, str]:
+    """The headers of `Name: value` parted by ";" or line ends. Raises ImproperlyConfigured, and never tells a value."""
+    found = {}
+    for part in filter(str.strip, re.split(r"[;\n]", text)):
+        header = re.fullmatch(r"([A-Za-z0-9-]+):\s*([\x21-\x7e][\x20-\x7e]*)", part.strip())
+        if not header:
+            raise ImproperlyConfigured('VIEWER_SUNBIRD_HEADERS must be like "Authorization: Bearer abc; X-Name: value"')
+        found[header[1]] = header[2]
+    return found
+
+
+VIEWER_SUNBIRD_SERVICES = service_urls(
+    content=env.text("VIEWER_CONTENT_SERVICE_URL"),
+    batch=env.text("VIEWER_BATCH_SERVICE_URL"),
+    user=env.text("VIEWER_USER_SERVICE_URL"),
+)
+VIEWER_SUNBIRD_HEADERS = service_headers(env.secret("VIEWER_SUNBIRD_HEADERS"))
+VIEWER_SUNBIRD_TIMEOUT_MS = env.integer("VIEWER_SUNBIRD_TIMEOUT_MS", 2_000, minimum=50, maximum=30_000)
+VIEWER_HIERARCHY_SECONDS = env.integer("VIEWER_HIERARCHY_SECONDS", 300, minimum=1, maximum=604_800)
+VIEWER_BATCH_SECONDS = env.integer("VIEWER_BATCH_SECONDS", 60, minimum=1, maximum=604_800)
+VIEWER_PROFILE_SECONDS = env.integer("VIEWER_PROFILE_SECONDS", 3_600, minimum=1, maximum=604_800)
 
 # --- what happens after the answer ---------------------------------------------------------------------------
 VIEWER_SWEEP_SECONDS = env.integer("VIEWER_SWEEP_SECONDS", 5, minimum=1, maximum=3600)
@@ -362,6 +401,7 @@ LOGGING = {
         # Tasks log one line of their own, and "no hostname" is what a broker of files looks like.
         "celery": {"level": "WARNING"},
         "kombu.connection": {"level": "ERROR"},
+        "httpx": {"level": "WARNING"},  # would have a line for every call
         "cassandra": {"level": "WARNING"},
         "cassandra.io.libevreactor": {"level": "ERROR"},  # a busy machine ends its thread late, which harms nobody
     },

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test: two lanes side by side, each with databases and queues of its own, then alone what measures or kills.
+# Runs every test: two lanes side by side, each with databases and queues of its own, then alone what measures.
 # Lane 0 tells how it goes; what lane 1 told is shown when both are through. Exits 1 when a test failed anywhere.
 #
 #   suite.sh [PYTEST ARGUMENT]...
@@ -7,10 +7,10 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 LANES=(
-  "tests/api tests/catalogue tests/common tests/config tests/demo tests/summaries"
-  "tests/bench tests/browser tests/contract tests/modes tests/viewer"
+  "tests/api tests/browser tests/catalogue tests/common tests/config tests/contract tests/demo tests/summaries tests/viewer"
+  "tests/bench tests/faults tests/modes"
 )
-ALONE="tests/load tests/faults"
+ALONE="tests/load"
 pytest=(.venv/bin/python -m pytest)
 
 told=$(printf '%s\n' ${LANES[*]} $ALONE | sort)

@@ -435,7 +435,7 @@ def _asha(asha: Learner) -> list[Table]:
         Step(
             asha.next_id(),
             f"She completes an optional content too, {extra}",
-            "changed: contentStatus; last read: it",
+            "changed: contentStatus, nextContent; last read: it",
             changed(extra),
             (summary_read(**asha.place), *asha.does([extra]), *looks(asha.user_id)),
         ),

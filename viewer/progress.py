@@ -7,7 +7,7 @@ completed: completion is sticky (DESIGN "Aggregation").
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from catalogue.hierarchy import Hierarchy
@@ -18,6 +18,7 @@ from viewer.scoring import Best, best_scores
 
 # The stamp in agg_last_updated that says that the events of the completion were written.
 COMPLETION_TOLD = "completionTold"
+UNDER_WAY = timedelta(minutes=1)  # so long after its own time a call may carry, or fold what another call carried
 _NOTHING: Mapping[str, Any] = {
     "status": 0,
     "progress": 0,
@@ -41,8 +42,9 @@ class Lost:
     until: datetime | None = None
 
     def covers(self, told: int) -> bool:
-        """True for a moment (epoch ms) at which it counted."""
-        return to_epoch_ms(self.since) <= told and (self.until is None or told <= to_epoch_ms(self.until))
+        """True for a moment (epoch ms) at which it counted, as a fold tells it: that of the call it belongs to."""
+        since = to_epoch_ms(self.since - UNDER_WAY)
+        return since <= told and (self.until is None or told <= to_epoch_ms(self.until))
 
 
 @dataclass(frozen=True, slots=True)

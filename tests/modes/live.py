@@ -33,7 +33,7 @@ ALWAYS = RuleSet(rules=(Rule(Kind.ALWAYS),))
 LONG_AGO = timedelta(hours=1)  # nobody writes any more as it was before a change so long ago
 WRITE_STAMPS = {"agg_last_updated", "lastUpdatedOn", "updatedAt"}
 TIMES = {"createdOn", "lastAccessTime", "lastCompletedTime", "completedOn", "lastContentAccessTime", "enrolledDate"}
-TIMES |= {"lastReadContentId", "lastReadContentStatus"}
+TIMES |= {"lastReadContentId", "lastReadContentStatus", "lastRead"}
 SUMS = {"viewCount", "timespent"}
 """What adds up: who was in two places viewed a content twice; who always had one place viewed it once."""
 Answers = dict[str, Any]

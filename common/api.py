@@ -7,6 +7,7 @@ throttles anew for every request, which costs more than everything a view does h
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, ClassVar
 
 import msgspec
@@ -20,6 +21,7 @@ from common.errors import InvalidRequest, MethodNotAllowed, ServerError, Unautho
 from common.identity import Caller, caller_of
 
 logger = logging.getLogger("viewer.api")
+FETCHING = ("GET", "HEAD")
 MAX_MSGID_LENGTH = 256
 _UNREAD = object()
 Result = Mapping[str, Any]
@@ -137,9 +139,25 @@ class ApiViewSet(ViewSet):
         return self.action_map.get(str(self.request.method).lower())
 
 
-def refusal_of(request: HttpRequest, error: Exception, api_id: str) -> HttpResponse:
-    """The answer to a call that is no viewset's, as a viewset would tell it."""
-    return plain_error(_known(request, error), api_id)
+def fetched(api_id: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """A view that is got without a token and answers no envelope; what it raises is told as a viewset tells it."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            try:
+                if request.method not in FETCHING:
+                    raise MethodNotAllowed(f'Method "{request.method}" not allowed.')
+                return view(request, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - the border of these: whatever it is becomes an answer
+                response = plain_error(_known(request, error), api_id)
+                if isinstance(error, MethodNotAllowed):
+                    response["Allow"] = ", ".join(FETCHING)
+                return response
+
+        return answered
+
+    return decorate
 
 
 def _known(request: HttpRequest, error: Exception) -> ViewerError:

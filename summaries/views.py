@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.http import content_disposition_header
 
 from common import timestamps
-from common.api import ApiViewSet, Call, Result, refusal_of
-from common.errors import Forbidden, MethodNotAllowed, MissingField
+from common.api import ApiViewSet, Call, Result, fetched
+from common.errors import Forbidden, MissingField
 from common.ids import check_id
 from common.openapi import described
 from common.rows import ContextKey
@@ -163,14 +163,10 @@ def _file_url(call: Call, path: str) -> str:
     return call.http.build_absolute_uri(f"{family}/file/{path}")
 
 
+@fetched("api.summary.download")
 def download_file(request: HttpRequest, token: str) -> HttpResponse:
-    """The file a link leads to. No token is asked for: the link is one. Never raises."""
-    try:
-        if request.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(f'Method "{request.method}" not allowed.')
-        file = downloads.file_of(token.partition("/")[0], timestamps.now())
-    except Exception as error:  # noqa: BLE001 - the border: whatever it is becomes an answer
-        return refusal_of(request, error, "api.summary.download")
+    """The file a link leads to. No token is asked for: the link is one."""
+    file = downloads.file_of(token.partition("/")[0], timestamps.now())
     headers = {
         "Content-Disposition": content_disposition_header(as_attachment=True, filename=file.name),
         "Cache-Control": "private, no-store",
